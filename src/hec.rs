@@ -1,0 +1,3 @@
+//! A client for Splunk's HTTP Event Collector. Knows nothing of Cloud Foundry.
+
+pub mod batch;

@@ -1,0 +1,12 @@
+//! Every log and metric of a Cloud Foundry foundation, delivered to Splunk and accounted for.
+//!
+//! The folders follow the way of an event; see `ARCHITECTURE.md` for the map.
+
+pub mod clock;
+pub mod hec;
+pub mod nozzle;
+pub mod proto;
+pub mod sim;
+pub mod task;
+pub mod tls;
+pub mod units;

@@ -1,0 +1,1 @@
+//! Settings: read once at start, parsed into types, all faults reported together.

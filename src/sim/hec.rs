@@ -1,0 +1,1 @@
+//! A faithful, scriptable HEC server.
