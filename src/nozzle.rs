@@ -2,4 +2,8 @@
 
 pub mod cf;
 pub mod config;
+pub mod ledger;
 pub mod metadata;
+pub mod queue;
+pub mod source;
+pub mod wire;

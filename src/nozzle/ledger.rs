@@ -1,0 +1,406 @@
+//! The ledger: where every envelope went.
+//!
+//! Two lines hold whenever nothing is on its way into the workers, and at exit:
+//!
+//! ```text
+//! received = delivered + filtered + dropped + rejected + buffered        (envelopes)
+//! events   = envelopes that became events + fanned_out                   (events)
+//! ```
+//!
+//! `received` counts envelopes as workers decode them (or hop over them, when whole frames are
+//! dropped undecoded), `buffered` is added up from what parking and batches really hold; neither
+//! is computed from the others, so a lost envelope shows as an imbalance. Malformed frames and
+//! requests sent twice are counted beside: they are not envelopes.
+//!
+//! Counters are updated per batch or per group of frames, never per event.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::hec::batch::Tally;
+
+/// Declares an enum of reasons with the names they have in the ledger, in metrics and in docs.
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+
+        impl $name {
+            /// Every reason, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name used in the ledger, in metrics and in the documentation.
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why an envelope was left out on purpose.
+    Filter {
+        /// EVENTS does not name its type.
+        EventType = "event_type",
+        /// Its app carries the label F2S_DISABLE_LOGGING=true.
+        AppMuted = "app_muted",
+        /// It holds no message at all (v2 envelopes may).
+        NoMessage = "no_message",
+        /// It is a gauge without a metric.
+        EmptyGauge = "empty_gauge",
+    }
+}
+
+reasons! {
+    /// Why an envelope was lost.
+    Drop {
+        /// The queue of raw frames was full: the workers cannot keep up.
+        QueueFull = "queue_full",
+        /// The delivery pool was full: HEC cannot keep up, or is away.
+        DeliveryFull = "delivery_full",
+        /// HEC_RETRIES attempts failed.
+        RetriesExhausted = "retries_exhausted",
+        /// SHUTDOWN_TIMEOUT ran out before it could be delivered.
+        Shutdown = "shutdown",
+        /// The part of the program that held it failed.
+        Defect = "defect",
+    }
+}
+
+reasons! {
+    /// What was wrong with bytes that are not an envelope.
+    Malformed {
+        /// The frame or a field in it ends too early.
+        Truncated = "truncated",
+        /// A field has a wire type its definition does not allow.
+        WireType = "wire_type",
+        /// A number runs over its size, or a field number is zero.
+        Number = "number",
+        /// A required field is missing (v1).
+        MissingField = "missing_field",
+        /// The envelope's event type is unknown (v1).
+        EventType = "event_type",
+        /// Text that has to be UTF-8 is not, where nothing can stand for it.
+        Frame = "frame",
+    }
+}
+
+/// Counters for everything that came in. Shared by all stages.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    received: AtomicU64,
+    filtered: [AtomicU64; Filter::ALL.len()],
+    malformed: [AtomicU64; Malformed::ALL.len()],
+    encoded: AtomicTally,
+    delivered: AtomicTally,
+    dropped: [AtomicTally; Drop::ALL.len()],
+    rejected: Mutex<BTreeMap<String, Tally>>,
+    parked: AtomicI64,
+    batched_units: AtomicI64,
+    batched_events: AtomicI64,
+    unenriched: AtomicU64,
+    retimed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct AtomicTally {
+    events: AtomicU64,
+    units: AtomicU64,
+}
+
+impl AtomicTally {
+    fn add(&self, tally: Tally) {
+        self.events.fetch_add(tally.events, Relaxed);
+        self.units.fetch_add(tally.units, Relaxed);
+    }
+
+    fn get(&self) -> Tally {
+        Tally { events: self.events.load(Relaxed), units: self.units.load(Relaxed) }
+    }
+}
+
+/// What one worker saw in one group of frames; added to the ledger at once.
+#[derive(Debug, Default)]
+pub struct Intake {
+    /// Envelopes decoded.
+    pub received: u64,
+    /// Envelopes left out, by [`Filter`].
+    pub filtered: [u64; Filter::ALL.len()],
+    /// Bytes that are no envelope, by [`Malformed`].
+    pub malformed: [u64; Malformed::ALL.len()],
+    /// Events written into batches.
+    pub encoded: Tally,
+    /// Envelopes that went to, or (negative) came back from parking.
+    pub parked: i64,
+    /// Events that went out without their app's names because these did not arrive in time.
+    pub unenriched: u64,
+    /// Events whose own time was unusable and that carry the time of arrival instead.
+    pub retimed: u64,
+}
+
+impl Ledger {
+    /// A ledger with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what a worker saw. Events it wrote count as batched until they are settled.
+    pub fn intake(&self, intake: &Intake) {
+        self.received.fetch_add(intake.received, Relaxed);
+        for (counter, n) in self.filtered.iter().zip(intake.filtered) {
+            counter.fetch_add(n, Relaxed);
+        }
+        for (counter, n) in self.malformed.iter().zip(intake.malformed) {
+            counter.fetch_add(n, Relaxed);
+        }
+        self.parked.fetch_add(intake.parked, Relaxed);
+        self.unenriched.fetch_add(intake.unenriched, Relaxed);
+        self.retimed.fetch_add(intake.retimed, Relaxed);
+        self.encoded.add(intake.encoded);
+        self.batched(intake.encoded, 1);
+    }
+
+    /// Counts envelopes of frames that were dropped before they were decoded.
+    pub fn dropped_undecoded(&self, reason: Drop, envelopes: u64) {
+        self.received.fetch_add(envelopes, Relaxed);
+        self.dropped[reason as usize].units.fetch_add(envelopes, Relaxed);
+    }
+
+    /// Counts parked envelopes that can no longer be delivered.
+    pub fn dropped_parked(&self, reason: Drop, envelopes: u64) {
+        self.parked.fetch_sub(signed(envelopes), Relaxed);
+        self.dropped[reason as usize].units.fetch_add(envelopes, Relaxed);
+    }
+
+    /// Settles batched events as delivered.
+    pub fn delivered(&self, tally: Tally) {
+        self.batched(tally, -1);
+        self.delivered.add(tally);
+    }
+
+    /// Settles batched events as lost.
+    pub fn dropped(&self, reason: Drop, tally: Tally) {
+        self.batched(tally, -1);
+        self.dropped[reason as usize].add(tally);
+    }
+
+    /// Settles batched events as refused by HEC for what they are; `code` says how.
+    pub fn rejected(&self, code: &str, tally: Tally) {
+        self.batched(tally, -1);
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        *rejected.entry(code.to_owned()).or_default() += tally;
+    }
+
+    fn batched(&self, tally: Tally, sign: i64) {
+        self.batched_units.fetch_add(sign * signed(tally.units), Relaxed);
+        self.batched_events.fetch_add(sign * signed(tally.events), Relaxed);
+    }
+
+    /// The present figures. Exact when nothing moves, else within what is moving.
+    pub fn snapshot(&self) -> Snapshot {
+        let dropped: Vec<_> =
+            Drop::ALL.iter().map(|r| (r.label(), self.dropped[*r as usize].get())).collect();
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let encoded = self.encoded.get();
+        Snapshot {
+            received: self.received.load(Relaxed),
+            delivered: self.delivered.get().units,
+            filtered: labelled(
+                Filter::ALL.iter().map(|r| (r.label(), self.filtered[*r as usize].load(Relaxed))),
+            ),
+            dropped: labelled(dropped.iter().map(|(label, tally)| (*label, tally.units))),
+            rejected: rejected.iter().map(|(code, tally)| (code.clone(), tally.units)).collect(),
+            parked: self.parked.load(Relaxed),
+            batched: self.batched_units.load(Relaxed),
+            events: Events {
+                written: encoded.events,
+                fanned_out: encoded.events.saturating_sub(encoded.units),
+                delivered: self.delivered.get().events,
+                dropped: dropped.iter().map(|(_, tally)| tally.events).sum(),
+                rejected: rejected.values().map(|tally| tally.events).sum(),
+                batched: self.batched_events.load(Relaxed),
+            },
+            malformed: labelled(
+                Malformed::ALL.iter().map(|r| (r.label(), self.malformed[*r as usize].load(Relaxed))),
+            ),
+            unenriched: self.unenriched.load(Relaxed),
+            retimed: self.retimed.load(Relaxed),
+        }
+    }
+}
+
+/// Counts fit an `i64` for some 300,000 years at a million envelopes a second.
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn labelled(rows: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<String, u64> {
+    rows.filter(|(_, n)| *n > 0).map(|(label, n)| (label.to_owned(), n)).collect()
+}
+
+/// The ledger at one moment, in envelopes unless said otherwise. Zero rows are left out of maps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Envelopes that came in.
+    pub received: u64,
+    /// Envelopes HEC has accepted.
+    pub delivered: u64,
+    /// Envelopes left out on purpose, by reason.
+    pub filtered: BTreeMap<String, u64>,
+    /// Envelopes lost, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Envelopes HEC refused for what they are, by code.
+    pub rejected: BTreeMap<String, u64>,
+    /// Envelopes waiting for their app's names.
+    pub parked: i64,
+    /// Envelopes in open batches, waiting to be sent, or being sent.
+    pub batched: i64,
+    /// The same in events.
+    pub events: Events,
+    /// Frames or envelopes that could not be decoded, by kind; not part of the balance.
+    pub malformed: BTreeMap<String, u64>,
+    /// Events sent without names because these did not arrive in time.
+    pub unenriched: u64,
+    /// Events whose own time was unusable.
+    pub retimed: u64,
+}
+
+/// Where the events went that were made from envelopes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Events {
+    /// Events written into batches.
+    pub written: u64,
+    /// Of these, further events of an envelope that made more than one.
+    pub fanned_out: u64,
+    /// Accepted by HEC.
+    pub delivered: u64,
+    /// Lost.
+    pub dropped: u64,
+    /// Refused by HEC for what they are.
+    pub rejected: u64,
+    /// In open batches, waiting to be sent, or being sent.
+    pub batched: i64,
+}
+
+/// The two sides of a line that should be equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger does not balance: {unit} in {input}, accounted for {accounted}")]
+pub struct Imbalance {
+    unit: &'static str,
+    input: i128,
+    accounted: i128,
+}
+
+impl Snapshot {
+    /// Envelopes held somewhere in the nozzle.
+    pub fn buffered(&self) -> i64 {
+        self.parked + self.batched
+    }
+
+    /// Envelopes lost, all reasons together.
+    pub fn lost(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    /// Whether both lines balance.
+    ///
+    /// # Errors
+    /// The line that does not, with both sides.
+    pub fn balance(&self) -> Result<(), Imbalance> {
+        let sum = |map: &BTreeMap<String, u64>| map.values().map(|n| i128::from(*n)).sum::<i128>();
+        let envelopes = i128::from(self.delivered)
+            + sum(&self.filtered)
+            + sum(&self.dropped)
+            + sum(&self.rejected)
+            + i128::from(self.buffered());
+        check("envelopes", i128::from(self.received), envelopes)?;
+        let e = &self.events;
+        let events =
+            i128::from(e.delivered) + i128::from(e.dropped) + i128::from(e.rejected) + i128::from(e.batched);
+        check("events", i128::from(e.written), events)
+    }
+}
+
+fn check(unit: &'static str, input: i128, accounted: i128) -> Result<(), Imbalance> {
+    if input == accounted { Ok(()) } else { Err(Imbalance { unit, input, accounted }) }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, n: i128| writeln!(f, "  {name:<32}{n:>14}");
+        let rows = |f: &mut fmt::Formatter<'_>, name: &str, map: &BTreeMap<String, u64>| {
+            map.iter().try_for_each(|(label, n)| row(f, &format!("{name} {label}"), i128::from(*n)))
+        };
+        writeln!(f, "ledger (envelopes)")?;
+        row(f, "received", i128::from(self.received))?;
+        row(f, "delivered", i128::from(self.delivered))?;
+        rows(f, "filtered", &self.filtered)?;
+        rows(f, "dropped", &self.dropped)?;
+        rows(f, "rejected", &self.rejected)?;
+        row(f, "buffered", i128::from(self.buffered()))?;
+        rows(f, "beside: malformed", &self.malformed)?;
+        row(f, "events delivered", i128::from(self.events.delivered))?;
+        row(f, "events fanned out", i128::from(self.events.fanned_out))?;
+        match self.balance() {
+            Ok(()) => write!(f, "  balanced"),
+            Err(imbalance) => write!(f, "  {imbalance}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(events: u64, units: u64) -> Tally {
+        Tally { events, units }
+    }
+
+    fn intake(received: u64, events: u64, units: u64) -> Intake {
+        Intake { received, encoded: tally(events, units), ..Intake::default() }
+    }
+
+    #[test]
+    fn every_way_out_keeps_the_balance() {
+        let ledger = Ledger::new();
+        let mut first = intake(10, 9, 6);
+        first.filtered[Filter::EventType as usize] = 3;
+        first.parked = 1;
+        ledger.intake(&first);
+        assert_eq!(ledger.snapshot().balance(), Ok(()));
+        ledger.dropped_undecoded(Drop::QueueFull, 5);
+        ledger.delivered(tally(4, 3));
+        ledger.rejected("6", tally(1, 1));
+        ledger.dropped(Drop::Shutdown, tally(4, 2));
+        ledger.dropped_parked(Drop::Shutdown, 1);
+        let end = ledger.snapshot();
+        assert_eq!(end.balance(), Ok(()));
+        assert_eq!((end.received, end.delivered, end.lost(), end.buffered()), (15, 3, 8, 0));
+        assert_eq!(end.events.fanned_out, 3);
+    }
+
+    #[test]
+    fn a_lost_envelope_is_an_imbalance() {
+        let ledger = Ledger::new();
+        ledger.intake(&intake(2, 1, 1));
+        let imbalance = ledger.snapshot().balance().unwrap_err();
+        assert_eq!(imbalance.to_string(), "the ledger does not balance: envelopes in 2, accounted for 1");
+        assert!(ledger.snapshot().to_string().contains("does not balance"));
+    }
+
+    #[test]
+    fn a_lost_event_is_an_imbalance() {
+        let ledger = Ledger::new();
+        ledger.intake(&intake(1, 3, 1));
+        ledger.delivered(tally(1, 1));
+        assert_eq!(ledger.snapshot().balance(), Ok(()));
+        ledger.delivered(tally(3, 0));
+        assert_eq!(ledger.snapshot().balance(), Ok(()), "batched goes negative, visibly");
+        assert_eq!(ledger.snapshot().events.batched, -1);
+    }
+}
