@@ -4,5 +4,8 @@
 //! the frame and hand out byte slices; text is checked when it is written, not here. Every
 //! malformed byte is an error that names its kind and costs that envelope only.
 
+pub mod deprecated;
 pub mod reader;
+pub mod tags;
+pub mod v1;
 pub mod v2;

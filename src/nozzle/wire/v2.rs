@@ -1,7 +1,8 @@
-//! Loggregator v2: batches and envelopes.
+//! Loggregator v2: batches and envelopes, read in place.
 
 use crate::nozzle::ledger::Malformed;
 use crate::nozzle::wire::reader::Reader;
+use crate::nozzle::wire::tags::{Tags, entry};
 
 /// The envelopes of an `EnvelopeBatch`, undecoded, one after another.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,7 @@ impl<'a> Iterator for Batch<'a> {
     type Item = Result<&'a [u8], Malformed>;
 
     /// The next envelope's bytes. After an error there is no next one.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.0.next_field() {
@@ -36,4 +38,247 @@ impl<'a> Iterator for Batch<'a> {
 /// How many envelopes a batch message holds, by hopping over their lengths.
 pub fn count_envelopes(message: &[u8]) -> u64 {
     Batch::new(message).filter(Result::is_ok).count() as u64
+}
+
+/// Field number of `tags`.
+pub const TAGS: u32 = 9;
+/// Field number of `deprecated_tags`.
+pub const DEPRECATED_TAGS: u32 = 3;
+
+/// An envelope with its message still undecoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// Nanoseconds since the Unix epoch.
+    pub timestamp: i64,
+    /// The app's GUID, or the emitting job's name.
+    pub source_id: &'a [u8],
+    /// The app instance's index, or the VM's id.
+    pub instance_id: &'a [u8],
+    /// The tags with a meaning.
+    pub tags: Tags<'a>,
+    /// What it carries.
+    pub message: Message<'a>,
+    /// Whether there are deprecated tags, which are not in `tags`: see
+    /// [`deprecated::to_tags`](crate::nozzle::wire::deprecated::to_tags).
+    pub has_deprecated_tags: bool,
+    /// All of the envelope, for a second pass over its tags.
+    pub bytes: &'a [u8],
+}
+
+/// What an envelope carries, as the bytes of that message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// None: legal, and empty.
+    None,
+    /// A log line; see [`Log`].
+    Log(&'a [u8]),
+    /// A counter; see [`Counter`].
+    Counter(&'a [u8]),
+    /// One or more metrics; see [`Metrics`].
+    Gauge(&'a [u8]),
+    /// A span of time; see [`Timer`].
+    Timer(&'a [u8]),
+    /// Something that happened on the platform; see [`Event`].
+    Event(&'a [u8]),
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads an envelope, in place.
+    ///
+    /// # Errors
+    /// The kind of damage.
+    #[inline]
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut envelope = Self {
+            timestamp: 0,
+            source_id: &[],
+            instance_id: &[],
+            tags: Tags::default(),
+            message: Message::None,
+            has_deprecated_tags: false,
+            bytes,
+        };
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match number {
+                TAGS => envelope.tags.insert(entry(value.bytes()?)?),
+                DEPRECATED_TAGS => envelope.has_deprecated_tags = true,
+                1 => envelope.timestamp = value.int64()?,
+                2 => envelope.source_id = value.bytes()?,
+                8 => envelope.instance_id = value.bytes()?,
+                4 => envelope.message = Message::Log(value.bytes()?),
+                5 => envelope.message = Message::Counter(value.bytes()?),
+                6 => envelope.message = Message::Gauge(value.bytes()?),
+                7 => envelope.message = Message::Timer(value.bytes()?),
+                10 => envelope.message = Message::Event(value.bytes()?),
+                _ => {}
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+/// A log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Log<'a> {
+    /// The line's bytes; not always UTF-8, may be empty.
+    pub payload: &'a [u8],
+    /// 0 is OUT; anything else counts as ERR, as in the platform's own conversion.
+    pub kind: i32,
+}
+
+impl<'a> Log<'a> {
+    /// Reads a log message.
+    ///
+    /// # Errors
+    /// The kind of damage.
+    #[inline]
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut log = Self::default();
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match number {
+                1 => log.payload = value.bytes()?,
+                2 => log.kind = value.int32()?,
+                _ => {}
+            }
+        }
+        Ok(log)
+    }
+}
+
+/// A counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counter<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// The increase since the last report.
+    pub delta: u64,
+    /// The sum so far.
+    pub total: u64,
+}
+
+impl<'a> Counter<'a> {
+    /// Reads a counter message.
+    ///
+    /// # Errors
+    /// The kind of damage.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut counter = Self::default();
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match number {
+                1 => counter.name = value.bytes()?,
+                2 => counter.delta = value.varint()?,
+                3 => counter.total = value.varint()?,
+                _ => {}
+            }
+        }
+        Ok(counter)
+    }
+}
+
+/// One metric of a gauge.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Metric<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its unit.
+    pub unit: &'a [u8],
+    /// Its value; may be NaN or infinite.
+    pub value: f64,
+}
+
+/// The metrics of a gauge, one after another.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics<'a>(Reader<'a>);
+
+impl<'a> Metrics<'a> {
+    /// Starts at the first metric of a gauge message.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(Reader::new(bytes))
+    }
+
+    /// The next metric; `None` at the end.
+    ///
+    /// # Errors
+    /// The kind of damage.
+    pub fn next_metric(&mut self) -> Result<Option<Metric<'a>>, Malformed> {
+        while let Some((number, value)) = self.0.next_field()? {
+            if number != 1 {
+                continue;
+            }
+            let (name, value) = entry(value.bytes()?)?;
+            let mut metric = Metric { name, ..Metric::default() };
+            let mut reader = Reader::new(value);
+            while let Some((number, value)) = reader.next_field()? {
+                match number {
+                    1 => metric.unit = value.bytes()?,
+                    2 => metric.value = value.double()?,
+                    _ => {}
+                }
+            }
+            return Ok(Some(metric));
+        }
+        Ok(None)
+    }
+}
+
+/// A span of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timer<'a> {
+    /// Its name; `http` for requests.
+    pub name: &'a [u8],
+    /// Nanoseconds since the Unix epoch.
+    pub start: i64,
+    /// Nanoseconds since the Unix epoch.
+    pub stop: i64,
+}
+
+impl<'a> Timer<'a> {
+    /// Reads a timer message.
+    ///
+    /// # Errors
+    /// The kind of damage.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut timer = Self::default();
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match number {
+                1 => timer.name = value.bytes()?,
+                2 => timer.start = value.int64()?,
+                3 => timer.stop = value.int64()?,
+                _ => {}
+            }
+        }
+        Ok(timer)
+    }
+}
+
+/// Something that happened on the platform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// What happened.
+    pub title: &'a [u8],
+    /// The details.
+    pub body: &'a [u8],
+}
+
+impl<'a> Event<'a> {
+    /// Reads an event message.
+    ///
+    /// # Errors
+    /// The kind of damage.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut event = Self::default();
+        let mut reader = Reader::new(bytes);
+        while let Some((number, value)) = reader.next_field()? {
+            match number {
+                1 => event.title = value.bytes()?,
+                2 => event.body = value.bytes()?,
+                _ => {}
+            }
+        }
+        Ok(event)
+    }
 }
