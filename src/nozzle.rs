@@ -2,6 +2,9 @@
 
 pub mod cf;
 pub mod config;
+pub mod encode;
+pub mod event;
+pub mod event_type;
 pub mod ledger;
 pub mod metadata;
 pub mod queue;

@@ -1,0 +1,1 @@
+//! Recorded frames of the real platform.
