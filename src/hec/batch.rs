@@ -70,6 +70,25 @@ impl Batch {
         self.body.truncate(self.committed());
     }
 
+    /// Takes the events from the `at`th on out into a batch of their own.
+    pub fn split_off(&mut self, at: usize) -> Self {
+        let from = at.checked_sub(1).and_then(|last| self.marks.get(last)).map_or(0, |mark| mark.end);
+        let marks: Vec<_> = (self.marks.drain(at.min(self.marks.len())..))
+            .map(|mark| EventMark { end: mark.end - from, ..mark })
+            .collect();
+        let units = marks.iter().map(|mark| u64::from(mark.units)).sum();
+        self.units -= units;
+        let body = self.body.split_off((from as usize).min(self.body.len()));
+        Self { index: Arc::clone(&self.index), body, marks, units }
+    }
+
+    /// Gives back memory that is not used, if it is much.
+    pub fn shrink(&mut self) {
+        if self.body.capacity() > 2 * self.body.len() {
+            self.body.shrink_to_fit();
+        }
+    }
+
     /// Bytes of the events committed so far, uncompressed.
     pub fn committed(&self) -> usize {
         self.marks.last().map_or(0, |mark| mark.end as usize)
@@ -103,5 +122,42 @@ impl Batch {
     /// Bytes of memory the batch holds, for accounting against a pool.
     pub fn memory(&self) -> usize {
         self.body.capacity() + self.marks.capacity() * size_of::<EventMark>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(events: &[&str]) -> Batch {
+        let mut batch = Batch::new(Arc::from("main"), 0);
+        for (at, event) in events.iter().enumerate() {
+            batch.buffer().extend_from_slice(event.as_bytes());
+            batch.commit(u32::from(at % 2 == 0));
+        }
+        batch
+    }
+
+    #[test]
+    fn splitting_keeps_every_event_once() {
+        for at in 0..=3 {
+            let mut head = batch(&["a", "bb", "ccc"]);
+            let tail = head.split_off(at);
+            assert_eq!([head.body(), tail.body()].concat(), b"abbccc");
+            assert_eq!((head.len(), tail.len()), (at, 3 - at));
+            assert_eq!(head.committed(), head.body().len());
+            assert_eq!(tail.committed(), tail.body().len());
+            let mut sum = head.tally();
+            sum += tail.tally();
+            assert_eq!(sum, Tally { events: 3, units: 2 });
+        }
+    }
+
+    #[test]
+    fn a_rollback_takes_back_one_event() {
+        let mut batch = batch(&["a"]);
+        batch.buffer().extend_from_slice(b"half an ev");
+        batch.rollback();
+        assert_eq!((batch.body(), batch.len()), (&b"a"[..], 1));
     }
 }

@@ -36,6 +36,14 @@ pub struct Event<'a> {
     pub body: Body<'a>,
 }
 
+impl Event<'_> {
+    /// Whether it is a gauge without any metric.
+    pub fn is_empty_gauge(&self) -> bool {
+        let Body::Gauge { mut metrics, .. } = self.body else { return false };
+        matches!(metrics.next_metric(), Ok(None))
+    }
+}
+
 /// The emitting component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head<'a> {

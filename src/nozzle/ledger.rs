@@ -105,6 +105,7 @@ pub struct Ledger {
     batched_events: AtomicI64,
     unenriched: AtomicU64,
     retimed: AtomicU64,
+    truncated: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +142,8 @@ pub struct Intake {
     pub unenriched: u64,
     /// Events whose own time was unusable and that carry the time of arrival instead.
     pub retimed: u64,
+    /// Events whose text was cut to fit HEC_MAX_EVENT_BYTES.
+    pub truncated: u64,
 }
 
 impl Ledger {
@@ -161,6 +164,7 @@ impl Ledger {
         self.parked.fetch_add(intake.parked, Relaxed);
         self.unenriched.fetch_add(intake.unenriched, Relaxed);
         self.retimed.fetch_add(intake.retimed, Relaxed);
+        self.truncated.fetch_add(intake.truncated, Relaxed);
         self.encoded.add(intake.encoded);
         self.batched(intake.encoded, 1);
     }
@@ -230,6 +234,7 @@ impl Ledger {
             ),
             unenriched: self.unenriched.load(Relaxed),
             retimed: self.retimed.load(Relaxed),
+            truncated: self.truncated.load(Relaxed),
         }
     }
 }
@@ -268,6 +273,8 @@ pub struct Snapshot {
     pub unenriched: u64,
     /// Events whose own time was unusable.
     pub retimed: u64,
+    /// Events whose text was cut to fit.
+    pub truncated: u64,
 }
 
 /// Where the events went that were made from envelopes.

@@ -1,5 +1,13 @@
 //! Tests of the whole, and of stages against recorded data. One binary: one link.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
 mod golden;
 mod golden_events;
 mod golden_frames;

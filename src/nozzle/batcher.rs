@@ -1,0 +1,268 @@
+//! Gathers events into batches: one open batch per index, sealed by bytes, count or age.
+//!
+//! Each worker has its own, so there is no lock on the way of an event. Pure: time is handed in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use tokio::time::Instant;
+
+use crate::hec::batch::Batch;
+use crate::nozzle::encode::json;
+
+/// A request body never grows beyond this: what Splunk Cloud advises, uncompressed.
+pub const BODY_BYTES_MAX: usize = 1_000_000;
+
+/// The most batches open at once in one worker, however many indexes apps ask for.
+const OPEN_MAX: usize = 64;
+
+/// What the first events of an index get as room; the default index gets a whole batch's.
+const SMALL_BODY_BYTES: usize = 16 << 10;
+
+/// When a batch is full.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Bytes of JSON from which it is sealed: HEC_BATCH_BYTES.
+    pub bytes: usize,
+    /// Events at which it is sealed: HEC_BATCH_SIZE.
+    pub events: usize,
+    /// How long the first event waits at most: FLUSH_INTERVAL.
+    pub age: Duration,
+}
+
+/// The open batches of one worker, and those that are full.
+#[derive(Debug)]
+pub struct Batcher {
+    limits: BatchLimits,
+    default: Open,
+    others: HashMap<Arc<str>, Open, RandomState>,
+    sealed: Vec<Batch>,
+}
+
+#[derive(Debug)]
+struct Open {
+    batch: Batch,
+    /// `,"index":"…"`, rendered.
+    index_member: Box<[u8]>,
+    /// When the batch has waited long enough; none while it is empty.
+    deadline: Option<Instant>,
+}
+
+impl Open {
+    fn new(index: Arc<str>, capacity_bytes: usize) -> Self {
+        let mut index_member = b",\"index\":".to_vec();
+        json::string(&mut index_member, index.as_bytes());
+        Self { batch: Batch::new(index, capacity_bytes), index_member: index_member.into(), deadline: None }
+    }
+
+    fn seal(&mut self, capacity_bytes: usize) -> Batch {
+        self.deadline = None;
+        let next = Batch::new(Arc::clone(self.batch.index()), capacity_bytes);
+        std::mem::replace(&mut self.batch, next)
+    }
+}
+
+impl Batcher {
+    /// Starts with nothing open. Events go to `index` unless their app has its own.
+    pub fn new(limits: BatchLimits, index: Arc<str>) -> Self {
+        let capacity = limits.bytes + limits.bytes / 32;
+        Self { limits, default: Open::new(index, capacity), others: HashMap::default(), sealed: Vec::new() }
+    }
+
+    /// Lets `write` append events to the open batch of an index, and seals it if it is full then.
+    ///
+    /// `write` gets the batch and the rendered member `,"index":"…"`.
+    #[inline]
+    pub fn write<T>(
+        &mut self,
+        index: Option<&Arc<str>>,
+        now: Instant,
+        write: impl FnOnce(&mut Batch, &[u8]) -> T,
+    ) -> T {
+        let (limits, capacity) = (self.limits, self.capacity());
+        let (open, capacity) = match index {
+            Some(index) if **index != **self.default.batch.index() => (self.other(index), SMALL_BODY_BYTES),
+            _ => (&mut self.default, capacity),
+        };
+        let before = open.batch.len();
+        let result = write(&mut open.batch, &open.index_member);
+        if open.batch.len() > before && open.deadline.is_none() {
+            open.deadline = Some(now + limits.age);
+        }
+        let bytes = open.batch.committed();
+        if bytes < limits.bytes && open.batch.len() < limits.events {
+            return result;
+        }
+        // The events just written go into the next batch if this one would be too large with them.
+        if bytes > BODY_BYTES_MAX && before > 0 {
+            let rest = open.batch.split_off(before);
+            let full = std::mem::replace(&mut open.batch, rest);
+            open.deadline = Some(now + limits.age);
+            self.sealed.push(full);
+        } else {
+            let full = open.seal(capacity);
+            self.sealed.push(full);
+        }
+        result
+    }
+
+    fn capacity(&self) -> usize {
+        self.limits.bytes + self.limits.bytes / 32
+    }
+
+    fn other(&mut self, index: &Arc<str>) -> &mut Open {
+        if !self.others.contains_key(index) && self.others.len() + 1 >= OPEN_MAX {
+            self.seal_largest();
+        }
+        self.others.entry(Arc::clone(index)).or_insert_with(|| Open::new(Arc::clone(index), SMALL_BODY_BYTES))
+    }
+
+    /// Makes room for another index.
+    fn seal_largest(&mut self) {
+        let largest = self.others.iter().max_by_key(|(_, open)| open.batch.committed());
+        let Some(index) = largest.map(|(index, _)| Arc::clone(index)) else { return };
+        if let Some(open) = self.others.remove(&index)
+            && !open.batch.is_empty()
+        {
+            self.sealed.push(open.batch);
+        }
+    }
+
+    /// Seals what has waited long enough.
+    pub fn seal_expired(&mut self, now: Instant) {
+        self.seal_if(|deadline| deadline <= now);
+    }
+
+    /// Seals everything.
+    pub fn seal_all(&mut self) {
+        self.seal_if(|_| true);
+    }
+
+    fn seal_if(&mut self, due: impl Fn(Instant) -> bool) {
+        let capacity = self.capacity();
+        if self.default.deadline.is_some_and(&due) {
+            self.sealed.push(self.default.seal(capacity));
+        }
+        for open in self.others.values_mut() {
+            if open.deadline.is_some_and(&due) {
+                self.sealed.push(open.seal(SMALL_BODY_BYTES));
+            }
+        }
+    }
+
+    /// When the first open batch will have waited long enough.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.others.values().filter_map(|open| open.deadline).chain(self.default.deadline).min()
+    }
+
+    /// Hands over the sealed batches, oldest first.
+    pub fn take_sealed(&mut self) -> std::vec::Drain<'_, Batch> {
+        self.sealed.drain(..)
+    }
+
+    /// Whether there are sealed batches.
+    pub fn has_sealed(&self) -> bool {
+        !self.sealed.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hec::batch::Tally;
+
+    const LIMITS: BatchLimits = BatchLimits { bytes: 100, events: 5, age: Duration::from_millis(500) };
+
+    fn batcher(limits: BatchLimits) -> Batcher {
+        Batcher::new(limits, Arc::from("main"))
+    }
+
+    fn put(batcher: &mut Batcher, index: Option<&str>, now: Instant, bytes: usize) {
+        let index = index.map(Arc::from);
+        batcher.write(index.as_ref(), now, |batch, _| {
+            let end = batch.committed() + bytes;
+            batch.buffer().resize(end, b'x');
+            batch.commit(1);
+        });
+    }
+
+    fn sealed(batcher: &mut Batcher) -> Vec<(String, usize, usize)> {
+        batcher.take_sealed().map(|b| (b.index().to_string(), b.len(), b.committed())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_count_and_age_seal_whichever_comes_first() {
+        let mut batcher = batcher(LIMITS);
+        let start = Instant::now();
+        put(&mut batcher, None, start, 99);
+        assert!(!batcher.has_sealed());
+        put(&mut batcher, None, start, 1);
+        assert_eq!(sealed(&mut batcher), [("main".to_owned(), 2, 100)]);
+        (0..5).for_each(|_| put(&mut batcher, None, start, 1));
+        assert_eq!(sealed(&mut batcher), [("main".to_owned(), 5, 5)]);
+        assert_eq!(batcher.next_deadline(), None);
+        put(&mut batcher, Some("other"), start, 1);
+        let later = start + Duration::from_millis(200);
+        put(&mut batcher, None, later, 1);
+        assert_eq!(batcher.next_deadline(), Some(start + LIMITS.age));
+        batcher.seal_expired(start + LIMITS.age);
+        assert_eq!(sealed(&mut batcher), [("other".to_owned(), 1, 1)]);
+        assert_eq!(batcher.next_deadline(), Some(later + LIMITS.age));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_default_index_by_its_name_is_the_default() {
+        let mut batcher = batcher(LIMITS);
+        put(&mut batcher, None, Instant::now(), 1);
+        put(&mut batcher, Some("main"), Instant::now(), 1);
+        batcher.seal_all();
+        assert_eq!(sealed(&mut batcher), [("main".to_owned(), 2, 2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_stays_below_the_limit_unless_one_event_is_larger() {
+        let mut batcher = batcher(BatchLimits { bytes: 524_288, events: 5000, age: LIMITS.age });
+        for bytes in [500_000, 700_000, 1_200_000, 10] {
+            put(&mut batcher, None, Instant::now(), bytes);
+        }
+        batcher.seal_all();
+        let sizes: Vec<_> = sealed(&mut batcher).into_iter().map(|(_, _, bytes)| bytes).collect();
+        assert_eq!(sizes, [500_000, 700_000, 1_200_000, 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_indexes_seal_the_largest() {
+        let mut batcher = batcher(LIMITS);
+        for n in 0..OPEN_MAX + 10 {
+            put(&mut batcher, Some(&format!("index{n}")), Instant::now(), 1 + n % 7);
+        }
+        assert_eq!(batcher.others.len(), OPEN_MAX - 1);
+        assert!(sealed(&mut batcher).iter().all(|(_, _, bytes)| *bytes >= 6));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_gets_lost(events in prop::collection::vec((0_usize..80, 1_usize..60), 0..300)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let _guard = runtime.enter();
+            let mut batcher = batcher(LIMITS);
+            for (index, bytes) in &events {
+                put(&mut batcher, Some(&index.to_string()), Instant::now(), *bytes);
+            }
+            batcher.seal_all();
+            let mut total = Tally::default();
+            let mut bytes = 0;
+            for batch in batcher.take_sealed() {
+                total += batch.tally();
+                bytes += batch.committed();
+                prop_assert!(batch.len() <= LIMITS.events);
+            }
+            prop_assert_eq!(total.units, events.len() as u64);
+            prop_assert_eq!(bytes, events.iter().map(|(_, bytes)| bytes).sum::<usize>());
+        }
+    }
+}

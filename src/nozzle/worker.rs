@@ -1,0 +1,271 @@
+//! A worker: takes frames, decodes, filters, enriches, encodes and batches, in one pass.
+//!
+//! It waits for frames, for a look-up of an app's names, for the age of a batch; never for HEC or the
+//! Cloud Controller (with QUEUE_WHEN_FULL=block, for room). It ends when the queue is closed and
+//! empty: parked envelopes go out as they are, open batches are sealed.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::UnixNanos;
+use crate::nozzle::batcher::Batcher;
+use crate::nozzle::deliver::Admission;
+use crate::nozzle::encode::{Context, Encoder};
+use crate::nozzle::enrich::{Enricher, Enrichment};
+use crate::nozzle::event::{AppId, Event};
+use crate::nozzle::ledger::{Drop as DropReason, Filter, Intake, Ledger, Malformed};
+use crate::nozzle::parking::Parking;
+use crate::nozzle::queue::{FrameKind, FrameReceiver, Queued};
+use crate::nozzle::wire::{deprecated, v1, v2};
+
+/// One of several equal tasks between the queue and the delivery pool.
+#[derive(Debug)]
+pub struct Worker {
+    /// Where frames come from.
+    pub frames: FrameReceiver,
+    /// Where batches go.
+    pub admission: Admission,
+    /// Where the counts go.
+    pub ledger: Arc<Ledger>,
+    /// Cancelled when there is no time left to deliver anything.
+    pub stop: CancellationToken,
+    /// The stages between frame and batch.
+    pub stages: Stages,
+}
+
+impl Worker {
+    /// Works until the queue is closed and empty.
+    pub async fn run(mut self) {
+        while let Some(wake) = self.next().await {
+            let now = Instant::now();
+            match wake {
+                Wake::Frames(queued) if self.stop.is_cancelled() => {
+                    let envelopes = queued.frames.count_envelopes();
+                    self.ledger.dropped_undecoded(DropReason::Shutdown, envelopes);
+                }
+                Wake::Frames(queued) => self.stages.frames(&queued, now),
+                Wake::Names => self.stages.unpark(now, Release::Ready),
+                Wake::Timer => self.stages.unpark(now, Release::Ready),
+            }
+            // While batches wait for HEC anyway, small ones had better grow than be sealed for age.
+            if !self.admission.is_backlogged() {
+                self.stages.batcher.seal_expired(now);
+            }
+            self.hand_over().await;
+            // The queue may always be ready: let other tasks of this thread run.
+            tokio::task::consume_budget().await;
+        }
+        self.stages.unpark(Instant::now(), Release::All);
+        self.stages.batcher.seal_all();
+        self.hand_over().await;
+    }
+
+    /// Cancel safe in all arms: nothing is taken out of anything unless the arm is chosen.
+    async fn next(&mut self) -> Option<Wake> {
+        let deadline = self.deadline();
+        let timer = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            queued = self.frames.recv() => queued.map(Wake::Frames),
+            () = self.stages.enricher.changed(), if !self.stages.parking.is_empty() => Some(Wake::Names),
+            () = timer => Some(Wake::Timer),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let parked = self.stages.parking.next_deadline();
+        let mut batched = self.stages.batcher.next_deadline();
+        if self.admission.is_backlogged() {
+            batched = batched.map(|at| at.max(Instant::now() + BACKLOG_POLL));
+        }
+        parked.into_iter().chain(batched).min()
+    }
+
+    async fn hand_over(&mut self) {
+        let intake = std::mem::take(&mut self.stages.intake);
+        self.ledger.intake(&intake);
+        if !self.stages.batcher.has_sealed() {
+            return;
+        }
+        let sealed: Vec<_> = self.stages.batcher.take_sealed().collect();
+        for batch in sealed {
+            self.admission.admit(batch, &self.stop).await;
+        }
+    }
+}
+
+/// How often a worker looks whether HEC takes batches again.
+const BACKLOG_POLL: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Why a worker woke up.
+enum Wake {
+    Frames(Queued),
+    Names,
+    Timer,
+}
+
+/// Which parked envelopes are let out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Release {
+    /// Those whose look-up has ended, or which have waited long enough.
+    Ready,
+    /// All.
+    All,
+}
+
+/// The stages an envelope passes in a worker, and what they have counted since the last report.
+#[derive(Debug)]
+pub struct Stages {
+    /// Knows the apps.
+    pub enricher: Enricher,
+    /// Holds envelopes of apps that are being looked up.
+    pub parking: Parking,
+    /// Writes events.
+    pub encoder: Encoder,
+    /// Gathers them.
+    pub batcher: Batcher,
+    intake: Intake,
+}
+
+/// Where an envelope is on its way.
+#[derive(Clone, Copy)]
+struct Passage {
+    kind: FrameKind,
+    arrived: UnixNanos,
+    now: Instant,
+    /// Whether it was parked before: then it has been counted, and goes out with what is known.
+    parked_before: bool,
+}
+
+impl Stages {
+    /// Puts the stages together.
+    pub fn new(enricher: Enricher, parking: Parking, encoder: Encoder, batcher: Batcher) -> Self {
+        Self { enricher, parking, encoder, batcher, intake: Intake::default() }
+    }
+
+    fn frames(&mut self, queued: &Queued, now: Instant) {
+        let frames = &queued.frames;
+        self.enricher.refresh();
+        let passage = Passage { kind: frames.kind, arrived: frames.arrived, now, parked_before: false };
+        for frame in &frames.frames {
+            match frames.kind {
+                FrameKind::V1Envelope => self.envelope(frame, passage),
+                FrameKind::V2Batch => {
+                    for envelope in v2::Batch::new(frame) {
+                        match envelope {
+                            Ok(envelope) => self.envelope(envelope, passage),
+                            Err(kind) => self.malformed(kind),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn unpark(&mut self, now: Instant, release: Release) {
+        if self.parking.is_empty() {
+            return;
+        }
+        self.enricher.refresh();
+        let enricher = &mut self.enricher;
+        let ready = self.parking.take(now, |app| release == Release::All || !enricher.is_pending(app));
+        for parked in ready {
+            let passage = Passage { kind: parked.kind, arrived: parked.arrived, now, parked_before: true };
+            self.intake.parked -= 1;
+            self.envelope(&parked.envelope, passage);
+        }
+    }
+
+    #[inline]
+    fn envelope(&mut self, bytes: &[u8], passage: Passage) {
+        if let Err(kind) = self.decode(bytes, passage) {
+            self.malformed(kind);
+        }
+    }
+
+    fn malformed(&mut self, kind: Malformed) {
+        self.intake.malformed[kind as usize] += 1;
+    }
+
+    #[inline]
+    fn decode(&mut self, bytes: &[u8], passage: Passage) -> Result<(), Malformed> {
+        if passage.kind == FrameKind::V1Envelope {
+            let envelope = v1::Envelope::parse(bytes)?;
+            let event = Event::from_v1(&envelope)?;
+            self.event(&event, bytes, passage);
+            return Ok(());
+        }
+        let envelope = v2::Envelope::parse(bytes)?;
+        if envelope.has_deprecated_tags {
+            return self.decode(&deprecated::to_tags(bytes)?, passage);
+        }
+        match Event::from_v2(&envelope)? {
+            Some(event) => self.event(&event, bytes, passage),
+            None => {
+                self.intake.received += 1;
+                self.intake.filtered[Filter::NoMessage as usize] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn event(&mut self, event: &Event<'_>, bytes: &[u8], passage: Passage) {
+        let intake = &mut self.intake;
+        intake.received += u64::from(!passage.parked_before);
+        if !self.encoder.wants(event) {
+            intake.filtered[Filter::EventType as usize] += 1;
+            return;
+        }
+        let enrichment = match event.app {
+            AppId::None => Enrichment::Unknown,
+            _ => self.enricher.app(event.app.text()),
+        };
+        let app = match enrichment {
+            Enrichment::Known(app) => Some(app),
+            Enrichment::Unknown => None,
+            Enrichment::Pending(id) => {
+                let parked = !passage.parked_before
+                    && self.parking.park(id, passage.kind, passage.arrived, bytes, passage.now);
+                if parked {
+                    intake.parked += 1;
+                    return;
+                }
+                intake.unenriched += 1;
+                None
+            }
+        };
+        if app.is_some_and(|app| app.muted) {
+            intake.filtered[Filter::AppMuted as usize] += 1;
+            return;
+        }
+        let index = app.and_then(|app| app.index.as_ref());
+        let (encoder, names) = (&self.encoder, app.map_or(&[][..], |app| &app.fragment));
+        let written = self.batcher.write(index, passage.now, |batch, index_member| {
+            let context = Context {
+                index: index_member,
+                names,
+                app_index: index.map(AsRef::as_ref),
+                arrived: passage.arrived,
+            };
+            encoder.encode(event, &context, batch)
+        });
+        intake.retimed += u64::from(written.retimed);
+        intake.truncated += u64::from(written.truncated);
+        if written.events == 0 {
+            // A gauge without metrics, or of which EVENTS wants none.
+            let filter = if event.is_empty_gauge() { Filter::EmptyGauge } else { Filter::EventType };
+            intake.filtered[filter as usize] += 1;
+        } else {
+            intake.encoded.events += written.events;
+            intake.encoded.units += 1;
+        }
+    }
+}
