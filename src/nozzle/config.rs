@@ -38,6 +38,9 @@ mod shape;
 mod show;
 mod source;
 
+#[cfg(test)]
+mod tests;
+
 pub use events::{EventSet, EventType};
 pub use fault::{Fault, Faults, Origin, Warning};
 pub use hec::{Compression, HecConfig, ResponseMode};
