@@ -39,6 +39,8 @@ mod show;
 mod source;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 pub use events::{EventSet, EventType};
