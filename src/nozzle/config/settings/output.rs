@@ -1,0 +1,192 @@
+//! Settings of what goes out: Splunk, and the room and workers between.
+
+use std::time::Duration;
+
+use super::{Kind, Setting, Theme};
+
+pub(super) static ALL: &[&Setting] = &[
+    &SPLUNK_HOST,
+    &SPLUNK_TOKEN,
+    &SPLUNK_INDEX,
+    &SKIP_SSL_VALIDATION_SPLUNK,
+    &SPLUNK_CA_FILE,
+    &SPLUNK_CLIENT_CERT_FILE,
+    &SPLUNK_CLIENT_KEY_FILE,
+    &HEC_COMPRESSION,
+    &HEC_BATCH_BYTES,
+    &HEC_BATCH_SIZE,
+    &FLUSH_INTERVAL,
+    &HEC_MAX_EVENT_BYTES,
+    &HEC_TIMEOUT,
+    &HEC_RETRIES,
+    &HEC_RESPONSE,
+    &DEBUG,
+    &HEC_WORKERS,
+    &QUEUE_MAX_BYTES,
+    &DELIVERY_MAX_BYTES,
+    &QUEUE_WHEN_FULL,
+    &SHUTDOWN_TIMEOUT,
+];
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// What every HEC accepts in one request, before compression.
+const REQUEST_BYTES_MAX: u64 = 1_000_000;
+/// More memory than any container has.
+const POOL_BYTES_MAX: u64 = 64 * GIB;
+
+pub(in super::super) static SPLUNK_HOST: Setting =
+    Setting::new("SPLUNK_HOST", Theme::Splunk, Kind::Url, "https://hec.example.com:8088")
+        .required()
+        .mapped("a missing scheme is refused at start, and a full path is not doubled")
+        .means("Address of the HTTP Event Collector, with or without `/services/collector`");
+
+pub(in super::super) static SPLUNK_TOKEN: Setting =
+    Setting::new("SPLUNK_TOKEN", Theme::Splunk, Kind::Text, "11111111-2222-3333-4444-555555555555")
+        .required()
+        .kept()
+        .secret()
+        .means("HEC token");
+
+pub(in super::super) static SPLUNK_INDEX: Setting =
+    Setting::new("SPLUNK_INDEX", Theme::Splunk, Kind::Text, "main")
+        .required()
+        .mapped("a name of nothing but spaces is refused")
+        .means("Index of events whose app names none");
+
+pub(in super::super) static SKIP_SSL_VALIDATION_SPLUNK: Setting =
+    Setting::new("SKIP_SSL_VALIDATION_SPLUNK", Theme::Splunk, Kind::Bool, "true")
+        .or("false")
+        .kept()
+        .means("Accept any certificate of Splunk; SPLUNK_CA_FILE is the safe way");
+
+pub(in super::super) static SPLUNK_CA_FILE: Setting =
+    Setting::new("SPLUNK_CA_FILE", Theme::Splunk, Kind::File, "/etc/splunk/ca.pem")
+        .means("PEM file of CA certificates, trusted beside the system's");
+
+pub(in super::super) static SPLUNK_CLIENT_CERT_FILE: Setting =
+    Setting::new("SPLUNK_CLIENT_CERT_FILE", Theme::Splunk, Kind::File, "/etc/splunk/cert.pem")
+        .means("PEM file of the client certificate for Splunk; needs SPLUNK_CLIENT_KEY_FILE");
+
+pub(in super::super) static SPLUNK_CLIENT_KEY_FILE: Setting =
+    Setting::new("SPLUNK_CLIENT_KEY_FILE", Theme::Splunk, Kind::File, "/etc/splunk/key.pem")
+        .means("PEM file of the private key of SPLUNK_CLIENT_CERT_FILE");
+
+pub(in super::super) static HEC_COMPRESSION: Setting =
+    Setting::new("HEC_COMPRESSION", Theme::Splunk, Kind::Choice(&["gzip", "off"]), "off")
+        .or("gzip")
+        .means("Whether requests are compressed; Splunk counts its licence before compression");
+
+pub(in super::super) static HEC_BATCH_BYTES: Setting = Setting::new(
+    "HEC_BATCH_BYTES",
+    Theme::Splunk,
+    Kind::Bytes { min: KIB, max: REQUEST_BYTES_MAX },
+    "256KiB",
+)
+.or("512KiB")
+.means("A request is sent when it holds this much, before compression");
+
+pub(in super::super) static HEC_BATCH_SIZE: Setting =
+    Setting::new("HEC_BATCH_SIZE", Theme::Splunk, Kind::Integer { min: i64::MIN, max: 1_000_000 }, "1000")
+        .or("5000")
+        .go_default("100")
+        .mapped("100 counts as unset: requests go by HEC_BATCH_BYTES")
+        .means("A request is sent when it holds this many events; less than 1 is 1");
+
+pub(in super::super) static FLUSH_INTERVAL: Setting = Setting::new(
+    "FLUSH_INTERVAL",
+    Theme::Splunk,
+    Kind::Duration { min: Duration::ZERO, max: Duration::from_hours(1) },
+    "1s",
+)
+.or("500ms")
+.mapped("the default is shorter, so that events come sooner and less is in memory")
+.means("A request is sent when its first event is this old; at least 50ms");
+
+pub(in super::super) static HEC_MAX_EVENT_BYTES: Setting = Setting::new(
+    "HEC_MAX_EVENT_BYTES",
+    Theme::Splunk,
+    Kind::Bytes { min: KIB, max: REQUEST_BYTES_MAX },
+    "500KB",
+)
+.or("900KiB")
+.means("An event that would be larger has its message cut");
+
+pub(in super::super) static HEC_TIMEOUT: Setting = Setting::new(
+    "HEC_TIMEOUT",
+    Theme::Splunk,
+    Kind::Duration { min: Duration::from_secs(1), max: Duration::from_mins(10) },
+    "1m",
+)
+.or("30s")
+.means("How long one request may take");
+
+pub(in super::super) static HEC_RETRIES: Setting = Setting::new(
+    "HEC_RETRIES",
+    Theme::Splunk,
+    Kind::Integer { min: 0, max: 1_000_000 },
+    "20",
+)
+.otherwise("no limit")
+.go_default("5")
+.mapped("5 counts as unset: retries last as long as there is room; 0 dropped everything, here it is unset")
+.means("Attempts for one request before its events are dropped, never sooner than the Go nozzle would");
+
+pub(in super::super) static HEC_RESPONSE: Setting = Setting::new(
+    "HEC_RESPONSE",
+    Theme::Splunk,
+    Kind::Choice(&["strict", "lenient"]),
+    "lenient",
+)
+.or("strict")
+.means(
+    "`strict` takes a 2xx for success only if the body says so; `lenient` is for servers that are not Splunk",
+);
+
+pub(in super::super) static DEBUG: Setting = Setting::new("DEBUG", Theme::Splunk, Kind::Bool, "true")
+    .or("false")
+    .kept()
+    .means("Print events to standard output; nothing is sent to Splunk");
+
+pub(in super::super) static HEC_WORKERS: Setting =
+    Setting::new("HEC_WORKERS", Theme::Flow, Kind::Integer { min: 0, max: 256 }, "4")
+        .otherwise("the CPUs of the container, at most 8")
+        .go_default("8")
+        .mapped("8 counts as unset; 0 delivered nothing, here it is unset")
+        .means("Workers that decode, enrich and encode events");
+
+pub(in super::super) static QUEUE_MAX_BYTES: Setting =
+    Setting::new("QUEUE_MAX_BYTES", Theme::Flow, Kind::Bytes { min: MIB, max: POOL_BYTES_MAX }, "64MiB")
+        .or("24MiB")
+        .means("Most memory for what was received and not yet worked on");
+
+pub(in super::super) static DELIVERY_MAX_BYTES: Setting = Setting::new(
+    "DELIVERY_MAX_BYTES",
+    Theme::Flow,
+    Kind::Bytes { min: 4 * MIB, max: POOL_BYTES_MAX },
+    "256MiB",
+)
+.or("48MiB")
+.means("Most memory for events under way to Splunk, waiting and retried ones included");
+
+pub(in super::super) static QUEUE_WHEN_FULL: Setting = Setting::new(
+    "QUEUE_WHEN_FULL",
+    Theme::Flow,
+    Kind::Choice(&["drop_newest", "block"]),
+    "block",
+)
+.or("drop_newest")
+.means(
+    "What happens when DELIVERY_MAX_BYTES is used up: `drop_newest` drops new events and counts them, \
+             `block` waits, and Loggregator drops",
+);
+
+pub(in super::super) static SHUTDOWN_TIMEOUT: Setting = Setting::new(
+    "SHUTDOWN_TIMEOUT",
+    Theme::Flow,
+    Kind::Duration { min: Duration::from_secs(1), max: Duration::from_hours(1) },
+    "30s",
+)
+.or("8s")
+.means("How long the nozzle may go on delivering after SIGTERM; Cloud Foundry kills it after 10s");
