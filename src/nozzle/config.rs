@@ -43,7 +43,6 @@ mod golden;
 #[cfg(test)]
 mod tests;
 
-pub use events::{EventSet, EventType};
 pub use fault::{Fault, Faults, Origin, Warning};
 pub use hec::{Compression, HecConfig, ResponseMode};
 pub use layers::Inputs;
@@ -57,6 +56,7 @@ use reader::Reader;
 use settings::input::{API_ENDPOINT, CF_CA_FILE, CLIENT_ID, CLIENT_SECRET, SKIP_SSL_VALIDATION_CF};
 use settings::output::{DELIVERY_MAX_BYTES, HEC_WORKERS, QUEUE_MAX_BYTES, QUEUE_WHEN_FULL, SHUTDOWN_TIMEOUT};
 
+use crate::nozzle::event_type::EventSet;
 use crate::tls::ClientTls;
 
 /// More workers than this do not pay off by default.
@@ -136,7 +136,7 @@ impl Config {
         let client_secret = reader.value(&CLIENT_SECRET, parse::secret);
         let cf_tls = read_cf_tls(reader);
         let source = SourceConfig::read(reader);
-        let events = EventSet::read(reader);
+        let events = events::read(reader);
         let shape = ShapeConfig::read(reader);
         let metadata = MetadataConfig::read(reader);
         let hec = HecConfig::read(reader);

@@ -72,7 +72,7 @@ impl fmt::Display for EventType {
 }
 
 /// A set of event types: what EVENTS selects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct EventSet(u16);
 
 impl EventSet {
@@ -90,6 +90,12 @@ impl EventSet {
     /// The types in the set, in order.
     pub fn iter(self) -> impl Iterator<Item = EventType> {
         EventType::ALL.into_iter().filter(move |event_type| self.contains(*event_type))
+    }
+}
+
+impl fmt::Debug for EventSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::flags::FlagValues;
 use super::tests::{REQUIRED, load};
-use super::{AppInfoFields, Config, EventSet, EventType, Inputs, settings};
+use super::{AppInfoFields, Config, Inputs, settings};
+use crate::nozzle::event_type::{EventSet, EventType};
 use crate::tls::Verification;
 use crate::units;
 

@@ -12,6 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use super::settings::{Fallback, Kind, Status};
 use super::*;
+use crate::nozzle::event_type::EventType;
 
 /// The least that must be given.
 pub(super) const REQUIRED: [(&str, &str); 6] = [
