@@ -20,7 +20,7 @@ use ::http::HeaderMap;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use self::http::Http;
+use self::http::{Http, HttpError};
 use self::root::{Root, RootError};
 use self::token::{Credentials, TokenError, TokenSource};
 
@@ -33,6 +33,9 @@ pub enum CfError {
     /// No token was to be had.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The API gave no answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
 }
 
 /// One Cloud Foundry foundation, reached through its API endpoint. Cheap to clone.
@@ -70,6 +73,11 @@ impl Foundation {
     /// The root cannot be reached or is not one; the next call asks again.
     pub async fn root(&self) -> Result<&Root, RootError> {
         Ok(&self.found().await?.root)
+    }
+
+    /// The root if it has been read; never waits.
+    pub fn known_root(&self) -> Option<&Root> {
+        Some(&self.inner.found.get()?.root)
     }
 
     /// The source of access tokens.
