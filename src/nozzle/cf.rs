@@ -113,8 +113,7 @@ impl Foundation {
 
 /// The moment a `Retry-After` header names, as a pause from now.
 ///
-/// Seconds, an HTTP date, or, as Cloud Controller's own rate limiter writes it, seconds since the
-/// Unix epoch. `None` when the header is absent or says nothing usable.
+/// Seconds, an HTTP date, or, as some rate limiters write it, seconds since the Unix epoch. `None` when the header is absent or says nothing usable.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -19,8 +19,8 @@ const LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What the UAA says about a refusal is cut to this many characters.
 const REASON_CHARS_MAX: usize = 200;
 
-/// `Basic …` of the credentials as they are: the UAA decodes percent signs only when told to, so a
-/// secret with special characters must not be encoded.
+/// `Basic …` of the credentials as they are, without percent-encoding: a secret with special
+/// characters is compared as it is sent.
 pub(super) fn basic(credentials: &Credentials) -> HeaderValue {
     let pair = format!("{}:{}", credentials.client_id, credentials.client_secret.expose_secret());
     let value = format!("Basic {}", STANDARD.encode(pair));
