@@ -2,5 +2,6 @@
 //! and for measuring. Written from the protocol descriptions alone: it imports nothing of the
 //! nozzle or of the HEC client, so that it cannot share their misunderstandings.
 
+pub mod certs;
 pub mod foundation;
 pub mod hec;
