@@ -6,3 +6,4 @@ pub mod certs;
 pub mod convert;
 pub mod foundation;
 pub mod hec;
+pub mod wire;
