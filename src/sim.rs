@@ -6,4 +6,5 @@ pub mod certs;
 pub mod convert;
 pub mod foundation;
 pub mod hec;
+mod listen;
 pub mod wire;
