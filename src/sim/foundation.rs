@@ -42,6 +42,9 @@ mod table;
 mod traffic;
 mod uaa;
 
+#[cfg(test)]
+mod testing;
+
 pub use capi::{App, CloudController, Organization, Space};
 pub use faults::{End, Fault, Target};
 pub use metrics::SelfMetrics;

@@ -211,7 +211,7 @@ pub(crate) async fn check_token(
     RawForm(body): RawForm,
 ) -> Response {
     let inner = uaa.lock();
-    if !basic(&headers).is_some_and(|(id, secret)| inner.client(&id, &secret).is_some()) {
+    if basic(&headers).is_none_or(|(id, secret)| inner.client(&id, &secret).is_none()) {
         return bad_credentials("unauthorized");
     }
     let name = form(&body).remove("token").unwrap_or_default();
