@@ -3,5 +3,8 @@
 //! nozzle or of the HEC client, so that it cannot share their misunderstandings.
 
 pub mod certs;
+pub mod convert;
 pub mod foundation;
 pub mod hec;
+mod listen;
+pub mod wire;
