@@ -4,6 +4,8 @@
 //! certificate where the peer asks for one. Certificates are matched by their subject
 //! alternative names: the common name alone, as old test certificates have it, never matches.
 
+pub mod cause;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

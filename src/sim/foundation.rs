@@ -1,1 +1,405 @@
-//! A simulated foundation: UAA, Cloud Controller, RLP over gRPC, v1 traffic controller.
+//! A simulated foundation: UAA, Cloud Controller, log proxy over gRPC, v1 traffic controller.
+//!
+//! Everything listens on free loopback ports. Envelopes go in through [`Foundation::publish`]
+//! and come out of whatever streams are open, by the platform's rules of sharding, batching,
+//! buffering and loss. Tests script its faults; benchmarks use it as a load, so the way of an
+//! envelope through it is short: encoded once, copied into messages after that.
+//!
+//! Not here: the log stream gateway (the API root has a place for it), log-cache, ingress.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tonic::service::Routes;
+
+use self::rlp::{Egress, Gate};
+use self::router::Router;
+use self::traffic::TrafficController;
+use super::certs::{Authority, CertError, Leaf};
+use super::listen::Listener;
+use super::wire::Encoded;
+use crate::proto::loggregator as v2;
+use crate::task::Tasks;
+use crate::tls::Identity;
+
+mod capi;
+mod faults;
+mod mailbox;
+mod metrics;
+mod rlp;
+mod router;
+mod selector;
+mod table;
+mod traffic;
+mod uaa;
+
+#[cfg(test)]
+mod testing;
+
+pub use capi::{App, CloudController, Organization, Space};
+pub use faults::{End, Fault, Target};
+pub use metrics::SelfMetrics;
+pub use router::{Connected, Protocol, StreamId, StreamStats, Totals};
+pub use traffic::Patience;
+pub use uaa::{Client, TokenFault, Uaa};
+
+/// The name in the log proxy's certificate.
+pub const RLP_SERVER_NAME: &str = "reverselogproxy";
+/// Beyond this many connections the log proxy accepts no more.
+const RLP_CONNECTIONS_MAX: usize = 500;
+/// Likewise for the HTTP listeners; the platform has load balancers in front.
+const HTTP_CONNECTIONS_MAX: usize = 4096;
+
+/// How the listeners other than the log proxy's speak; that one always needs certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// As the platform does.
+    #[default]
+    Tls,
+    /// Bare TCP, to measure without the cost of TLS.
+    Plain,
+}
+
+/// Whether the API root names a v1 traffic controller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum V1Firehose {
+    /// It does.
+    #[default]
+    Advertised,
+    /// `logging` is null, as on a foundation without the v1 firehose.
+    Absent,
+}
+
+/// What kind of foundation to simulate. The defaults are the platform's.
+#[derive(Clone, Debug)]
+pub struct FoundationConfig {
+    /// TLS or not, but for the log proxy.
+    pub transport: Transport,
+    /// What the API root says about v1.
+    pub v1: V1Firehose,
+    /// Who may ask for tokens.
+    pub clients: Vec<Client>,
+    /// How long tokens are good for.
+    pub token_lifetime: Duration,
+    /// gRPC streams beyond this many are refused.
+    pub rlp_streams_max: usize,
+    /// Envelopes in front of a gRPC stream; new ones beyond are lost.
+    pub rlp_buffer: usize,
+    /// Frames in front of a websocket; when full, all of them are lost.
+    pub websocket_buffer: usize,
+    /// Websockets beyond this many are refused.
+    pub websockets_max: usize,
+    /// Pings and slow readers.
+    pub patience: Patience,
+    /// What the platform tells about itself.
+    pub self_metrics: SelfMetrics,
+    /// How often it does.
+    pub self_metrics_interval: Duration,
+}
+
+impl Default for FoundationConfig {
+    fn default() -> Self {
+        let client = Client {
+            id: "nozzle".to_owned(),
+            secret: "nozzle-secret".to_owned(),
+            authorities: ["doppler.firehose", "cloud_controller.admin_read_only", "uaa.resource"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        Self {
+            transport: Transport::Tls,
+            v1: V1Firehose::Advertised,
+            clients: vec![client],
+            token_lifetime: Duration::from_secs(43_200),
+            rlp_streams_max: 500,
+            rlp_buffer: 10_000,
+            websocket_buffer: 1000,
+            websockets_max: 2000,
+            patience: Patience::default(),
+            self_metrics: SelfMetrics::Losses,
+            self_metrics_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a foundation could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundationError {
+    /// Its certificates could not be made.
+    #[error("cannot make certificates")]
+    Certificates(#[from] CertError),
+    /// A loopback port could not be bound.
+    #[error("cannot listen on 127.0.0.1")]
+    Listen(#[from] io::Error),
+}
+
+/// Streams did not come up in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such streams within {waited:?}: {connected:?}")]
+pub struct NotConnected {
+    /// How long it was waited for.
+    pub waited: Duration,
+    /// What there was in the end.
+    pub connected: Connected,
+}
+
+/// Where a client finds the certificates it needs.
+#[derive(Clone, Debug)]
+pub struct CertificateFiles {
+    /// The authority of all servers.
+    pub ca_file: PathBuf,
+    /// What the log proxy asks of its clients.
+    pub identity: Identity,
+}
+
+/// A running foundation. Dropping it kills it; [`Foundation::stop`] ends it in order.
+#[derive(Debug)]
+pub struct Foundation {
+    authority: Authority,
+    scheme: &'static str,
+    uaa: Uaa,
+    capi: CloudController,
+    router: Arc<Router>,
+    gate: Arc<Gate>,
+    traffic_controller: Arc<TrafficController>,
+    api: Listener,
+    rlp: Listener,
+    traffic: Listener,
+    tasks: Tasks<()>,
+}
+
+impl Foundation {
+    /// Starts every component on free ports of 127.0.0.1.
+    ///
+    /// # Errors
+    /// No port or no certificate can be had.
+    pub async fn start(config: FoundationConfig) -> Result<Self, FoundationError> {
+        let authority = Authority::new("simulated foundation")?;
+        let server = authority.server(&["localhost", "127.0.0.1", RLP_SERVER_NAME])?;
+        let https = |alpn: &[&str]| match config.transport {
+            Transport::Plain => Ok(None),
+            Transport::Tls => server.server_config(None, alpn).map(Some),
+        };
+        let scheme = match config.transport {
+            Transport::Plain => "",
+            Transport::Tls => "s",
+        };
+        let uaa = Uaa::new(config.clients, config.token_lifetime);
+        let capi = CloudController::new(uaa.clone());
+        let router = Arc::new(Router::new(config.rlp_buffer, config.websocket_buffer));
+        let gate = Arc::new(Gate::new(config.rlp_streams_max));
+
+        let egress = Egress::new(Arc::clone(&router), Arc::clone(&gate));
+        let rlp_tls = server.server_config(Some(authority.pem()), &["h2"])?;
+        let rlp = Listener::start("log proxy", Some(rlp_tls), RLP_CONNECTIONS_MAX, |_| {
+            Routes::new(egress).into_axum_router()
+        })
+        .await?;
+        let traffic_controller = TrafficController::new(
+            Arc::clone(&router),
+            uaa.clone(),
+            capi.clone(),
+            config.patience,
+            config.websockets_max,
+        );
+        // Like the platform's, it offers HTTP/2, over which no websocket can be had.
+        let tls = https(&["h2", "http/1.1"])?;
+        let routes = traffic_controller.routes();
+        let traffic = Listener::start("traffic controller", tls, HTTP_CONNECTIONS_MAX, |_| routes).await?;
+        let logging = match config.v1 {
+            V1Firehose::Advertised => Some(format!("ws{scheme}://{}", traffic.address())),
+            V1Firehose::Absent => None,
+        };
+        let tls = https(&["h2", "http/1.1"])?;
+        let api = Listener::start("api", tls, HTTP_CONNECTIONS_MAX, |address| {
+            let base_url = format!("http{scheme}://{address}");
+            capi.set_base_url(base_url.clone());
+            api_routes(&base_url, logging.as_deref(), &uaa, &capi)
+        })
+        .await?;
+
+        let mut tasks = Tasks::new();
+        let metrics = metrics::run(Arc::clone(&router), config.self_metrics_interval, config.self_metrics);
+        tasks.spawn("self-metrics", metrics);
+        Ok(Self { authority, scheme, uaa, capi, router, gate, traffic_controller, api, rlp, traffic, tasks })
+    }
+
+    /// Ends every stream in order, sending what is buffered, and closes every listener.
+    pub async fn stop(mut self) {
+        self.router.inject(&Target::All, &Fault::End(End::Eof));
+        self.tasks.shutdown().await;
+        tokio::join!(self.rlp.stop(), self.traffic.stop(), self.api.stop());
+        self.traffic_controller.stop().await;
+    }
+
+    /// The URL of the API root, of the UAA and of the Cloud Controller.
+    pub fn api_url(&self) -> String {
+        format!("http{}://{}", self.scheme, self.api.address())
+    }
+
+    /// Where the log proxy listens; the name in its certificate is [`RLP_SERVER_NAME`].
+    pub fn rlp_address(&self) -> SocketAddr {
+        self.rlp.address()
+    }
+
+    /// The URL of the traffic controller, as the API root gives it.
+    pub fn traffic_controller_url(&self) -> String {
+        format!("ws{}://{}", self.scheme, self.traffic.address())
+    }
+
+    /// The authority of all its certificates.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// A client certificate the log proxy accepts.
+    ///
+    /// # Errors
+    /// The certificate library fails.
+    pub fn client_certificate(&self) -> Result<Leaf, CertError> {
+        self.authority.client("nozzle")
+    }
+
+    /// Writes what a client needs to `ca.crt`, `client.crt` and `client.key`.
+    ///
+    /// # Errors
+    /// A certificate cannot be made or a file cannot be written.
+    pub fn write_certificates(&self, directory: &Path) -> Result<CertificateFiles, FoundationError> {
+        let ca_file = self.authority.write_to(directory, "ca")?;
+        let (cert_file, key_file) = self.client_certificate()?.write_to(directory, "client")?;
+        Ok(CertificateFiles { ca_file, identity: Identity { cert_file, key_file } })
+    }
+
+    /// The token server.
+    pub fn uaa(&self) -> &Uaa {
+        &self.uaa
+    }
+
+    /// The Cloud Controller.
+    pub fn capi(&self) -> &CloudController {
+        &self.capi
+    }
+
+    /// Publishes envelopes. Never waits: full buffers lose, and count.
+    pub fn publish(&self, envelopes: &[v2::Envelope]) {
+        let encoded: Vec<_> = envelopes.iter().map(Encoded::new).collect();
+        self.router.publish(&encoded);
+    }
+
+    /// Publishes envelopes that are encoded already, malformed ones too.
+    pub fn publish_encoded(&self, envelopes: &[Encoded]) {
+        self.router.publish(envelopes);
+    }
+
+    /// Sends bytes as one gRPC message, unchecked, to one stream of each shard.
+    pub fn publish_message(&self, message: Bytes) {
+        self.router.publish_message(message);
+    }
+
+    /// Sends bytes as one websocket frame, unchecked, to one connection of each subscription.
+    pub fn publish_frame(&self, payload: &[u8]) {
+        self.router.publish_frame(payload);
+    }
+
+    /// Waits until every stream that reads has room for `n` more envelopes (or as many as fit).
+    /// Cancel safe.
+    pub async fn room(&self, n: usize) {
+        self.router.room(n).await;
+    }
+
+    /// Does something to open streams; gives how many were meant.
+    pub fn inject(&self, target: &Target, fault: &Fault) -> usize {
+        self.router.inject(target, fault)
+    }
+
+    /// Refuses the next `n` gRPC streams with a status.
+    pub fn refuse_streams(&self, n: usize, status: &tonic::Status) {
+        self.gate.refuse_next(n, status);
+    }
+
+    /// How many streams are open.
+    pub fn connected(&self) -> Connected {
+        *self.router.connected().borrow()
+    }
+
+    /// Waits until the open streams are as wanted.
+    ///
+    /// # Errors
+    /// They are not, `within` that time.
+    pub async fn wait_connected(
+        &self,
+        within: Duration,
+        wanted: impl FnMut(&Connected) -> bool,
+    ) -> Result<Connected, NotConnected> {
+        let mut connected = self.router.connected();
+        let result = tokio::time::timeout(within, connected.wait_for(wanted)).await;
+        match result {
+            Ok(Ok(now)) => Ok(*now),
+            // The sender lives as long as `self`, so this is the time-out.
+            _ => Err(NotConnected { waited: within, connected: self.connected() }),
+        }
+    }
+
+    /// The counters of every open stream.
+    pub fn streams(&self) -> Vec<StreamStats> {
+        self.router.streams()
+    }
+
+    /// What went through since the start.
+    pub fn totals(&self) -> Totals {
+        self.router.totals()
+    }
+
+    /// How many websockets were cut because they read too slowly.
+    pub fn slow_consumers(&self) -> u64 {
+        self.traffic_controller.slow_consumers()
+    }
+}
+
+fn api_routes(base_url: &str, logging: Option<&str>, uaa: &Uaa, capi: &CloudController) -> axum::Router {
+    let root = root(base_url, logging);
+    let token_server = axum::Router::new()
+        .route("/oauth/token", post(uaa::token))
+        .route("/check_token", post(uaa::check_token))
+        .with_state(uaa.clone());
+    axum::Router::new()
+        .route("/", get(async move || Json(root.clone())))
+        .merge(token_server)
+        .merge(capi.routes())
+        .fallback(unknown)
+}
+
+async fn unknown() -> impl IntoResponse {
+    let error = json!({ "code": 10000, "title": "CF-NotFound", "detail": "Unknown request" });
+    (StatusCode::NOT_FOUND, Json(json!({ "errors": [error] })))
+}
+
+/// What the API root says; absent services are null.
+fn root(base_url: &str, logging: Option<&str>) -> Value {
+    let link = |url: &str| json!({ "href": url });
+    json!({
+        "links": {
+            "self": link(base_url),
+            "cloud_controller_v2": null,
+            "cloud_controller_v3": {
+                "href": format!("{base_url}/v3"),
+                "meta": { "version": "3.190.0" },
+            },
+            "login": link(base_url),
+            "uaa": link(base_url),
+            "logging": logging.map(link),
+            "log_cache": null,
+            "log_stream": null,
+            "app_ssh": null,
+        },
+    })
+}

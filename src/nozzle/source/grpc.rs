@@ -1,0 +1,290 @@
+//! The reverse log proxy: one stream of `loggregator.v2.Egress/BatchedReceiver` over mutual TLS.
+//!
+//! Messages are handed on as they are. One connection carries one stream: streams fail
+//! independently, and each new one may reach another proxy behind the same name.
+//!
+//! The receive windows are fixed rather than adaptive: adapting needs pings of its own, and the
+//! proxy ends connections that ping more than once in ten seconds.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream};
+use http::Uri;
+use http::uri::PathAndQuery;
+use hyper::client::conn::http2;
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::pki_types::ServerName;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::{Code, Request, Status, Streaming};
+use tower::service_fn;
+
+use super::codec::RawBatches;
+use super::dial::{Peer, PeerTls, Wire, WireLog, dial};
+use super::end::{End, chain, peer_text};
+use super::group::{Fill, Gatherer, GroupLimits, Unit};
+use super::selectors::{SelectorKinds, selectors};
+use super::stream::CLOSE_TIMEOUT;
+use crate::proto::loggregator::EgressBatchRequest;
+use crate::tls::ClientTls;
+
+/// The largest message accepted. A hundred envelopes of 60 KiB make 6 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What the proxy may send ahead of us: 80 MB/s at a round trip of 100 ms. There is one stream
+/// per connection, so both windows are the same.
+const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// Between two pings of ours; the proxy allows no less than 10 s.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A ping that is not answered for this long ends the connection.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The longest wait for the first byte from the proxy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A proxy with nothing to send sends no headers either. A request that was not refused for
+/// this long after the proxy's first byte is taken as accepted.
+const ACCEPTED_AFTER: Duration = Duration::from_secs(1);
+
+const GROUP: GroupLimits = GroupLimits { frames: 64, bytes: 1024 * 1024 };
+
+const METHOD: PathAndQuery = PathAndQuery::from_static("/loggregator.v2.Egress/BatchedReceiver");
+
+/// Opens streams to a reverse log proxy.
+#[derive(Debug)]
+pub(super) struct Connector {
+    address: String,
+    server_name: ServerName<'static>,
+    tls: ClientTls,
+    request: EgressBatchRequest,
+}
+
+impl Connector {
+    pub(super) fn new(
+        address: String,
+        server_name: ServerName<'static>,
+        tls: ClientTls,
+        shard_id: String,
+        kinds: SelectorKinds,
+    ) -> Self {
+        let request = EgressBatchRequest {
+            shard_id,
+            selectors: selectors(kinds),
+            // Otherwise every tag comes wrapped in a message of its own.
+            use_preferred_tags: true,
+            ..EgressBatchRequest::default()
+        };
+        Self { address, server_name, tls, request }
+    }
+
+    /// Opens a stream.
+    ///
+    /// # Errors
+    /// The connection, TLS, or the proxy's refusal.
+    pub(super) async fn connect(&self) -> Result<Session, End> {
+        let peer_tls = PeerTls { client: &self.tls, server_name: self.server_name.clone(), alpn: b"h2" };
+        let wire = dial(Peer { address: &self.address, tls: Some(peer_tls) }).await?;
+        let log = wire.log();
+        let connection = Connection::start(wire).await.map_err(|error| log.end(|| chain(&error)))?;
+        let mut call = self.call(&connection);
+        let accepted = async {
+            log.answered().await;
+            sleep(ACCEPTED_AFTER).await;
+        };
+        let reply = tokio::select! {
+            biased;
+            answer = &mut call => Reply::open(answer.map_err(|status| end_of(&status, &log))?),
+            () = accepted => Reply::Awaited(call),
+            () = silence(&log) => {
+                let cause = format!("connected, but no answer within {} s", ANSWER_TIMEOUT.as_secs());
+                return Err(End::Connect { address: self.address.clone(), cause });
+            }
+        };
+        Ok(Session { reply, gatherer: Gatherer::new(GROUP), log, connection })
+    }
+
+    fn call(&self, connection: &Connection) -> Call {
+        let sender = connection.sender.clone();
+        let service = service_fn(move |request| {
+            let mut sender = sender.clone();
+            async move { sender.send_request(request).await }
+        });
+        let origin = Uri::builder()
+            .scheme("https")
+            .authority(self.server_name.to_str().as_ref())
+            .path_and_query("/")
+            .build()
+            .unwrap_or_default();
+        let request = Request::new(self.request.clone());
+        async move {
+            let mut grpc = Grpc::with_origin(service, origin).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            grpc.server_streaming(request, METHOD, RawBatches).await.map(tonic::Response::into_inner)
+        }
+        .boxed()
+    }
+}
+
+/// Ends when the proxy has not sent its first byte in time.
+async fn silence(log: &WireLog) {
+    if timeout(ANSWER_TIMEOUT, log.answered()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
+type Call = Pin<Box<dyn Future<Output = Result<Streaming<Bytes>, Status>> + Send>>;
+
+enum Reply {
+    /// The proxy has not sent headers yet: nothing to send, so far.
+    Awaited(Call),
+    Open(Box<Streaming<Bytes>>),
+}
+
+/// An open stream.
+pub(super) struct Session {
+    reply: Reply,
+    gatherer: Gatherer,
+    log: Arc<WireLog>,
+    connection: Connection,
+}
+
+impl Session {
+    /// Where the stream leads.
+    pub(super) fn address(&self) -> &str {
+        self.log.address()
+    }
+
+    /// Waits for messages and adds all that are ready to `group`. Cancel safe.
+    pub(super) async fn read(&mut self, group: &mut Vec<Bytes>) -> Result<Fill, End> {
+        let Self { reply, gatherer, log, .. } = self;
+        poll_fn(|cx| gatherer.poll(cx, group, |cx| reply.poll_unit(cx, log))).await
+    }
+
+    /// Takes leave of the proxy; gives up after [`CLOSE_TIMEOUT`].
+    pub(super) async fn close(self) {
+        let Self { reply, connection, .. } = self;
+        drop(reply);
+        connection.close().await;
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+impl Reply {
+    fn open(stream: Streaming<Bytes>) -> Self {
+        Self::Open(Box::new(stream))
+    }
+
+    fn poll_unit(&mut self, cx: &mut Context<'_>, log: &WireLog) -> Poll<Result<Unit, End>> {
+        if let Self::Awaited(call) = self {
+            *self = match ready!(call.as_mut().poll(cx)) {
+                Ok(stream) => Self::open(stream),
+                Err(status) => return Poll::Ready(Err(end_of(&status, log))),
+            };
+        }
+        let Self::Open(stream) = self else { return Poll::Pending };
+        Poll::Ready(match ready!(Pin::new(stream).poll_next(cx)) {
+            Some(Ok(message)) if message.is_empty() => Ok(Unit::Life),
+            Some(Ok(message)) => Ok(Unit::Frame(message)),
+            Some(Err(status)) => Err(end_of(&status, log)),
+            None => Err(End::Completed),
+        })
+    }
+}
+
+/// What a gRPC status means for a stream.
+fn end_of(status: &Status, log: &WireLog) -> End {
+    // The library made this status out of an error of the connection.
+    if std::error::Error::source(status).is_some() {
+        return log.end(|| chain(status));
+    }
+    let text = format!("{:?}: {}", status.code(), peer_text(status.message()));
+    match status.code() {
+        Code::Unavailable => End::Unavailable(text),
+        Code::ResourceExhausted => End::ResourceExhausted(text),
+        Code::Unauthenticated | Code::PermissionDenied => End::Unauthorized(text),
+        Code::InvalidArgument | Code::Unimplemented | Code::NotFound => End::Refused(text),
+        Code::OutOfRange => End::TooLarge(text),
+        Code::Internal => match log.fault() {
+            Some(_) => log.end(|| text),
+            None => End::Protocol(text),
+        },
+        _ => End::Unavailable(text),
+    }
+}
+
+/// An HTTP/2 connection with the tasks that drive it.
+struct Connection {
+    sender: http2::SendRequest<Body>,
+    tasks: ConnectionTasks,
+}
+
+impl Connection {
+    async fn start(wire: Wire) -> Result<Self, hyper::Error> {
+        let tasks = ConnectionTasks::default();
+        let (sender, driver) = http2::Builder::new(tasks.clone())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(wire))
+            .await?;
+        tasks.execute(async move {
+            // The stream learns of an error from its own reads.
+            let _ = driver.await;
+        });
+        Ok(Self { sender, tasks })
+    }
+
+    /// Lets the connection finish: the stream is reset, the proxy is told, the socket is closed.
+    async fn close(self) {
+        let mut tasks = mem::take(&mut *self.tasks.lock());
+        // The connection ends when nobody can ask for anything any more.
+        drop(self);
+        // What has not ended in time is aborted when the set is dropped.
+        let _ = timeout(CLOSE_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
+    }
+}
+
+/// The tasks hold a handle to their own set: it has to be emptied for them to go.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.tasks.lock().abort_all();
+    }
+}
+
+/// Runs the tasks of one connection; they end with it.
+#[derive(Clone, Debug, Default)]
+struct ConnectionTasks(Arc<Mutex<JoinSet<()>>>);
+
+impl ConnectionTasks {
+    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F> Executor<F> for ConnectionTasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.lock().spawn(task);
+    }
+}

@@ -1,0 +1,211 @@
+use reqwest::Client;
+use reqwest::header::AUTHORIZATION;
+
+use super::*;
+use crate::sim::foundation::testing::*;
+use crate::sim::foundation::{Foundation, TokenFault};
+
+fn http(foundation: &Foundation) -> Client {
+    crate::tls::install_provider();
+    let config = client(foundation, Present::Nothing);
+    Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap()
+}
+
+async fn fill(foundation: &Foundation) {
+    let capi = foundation.capi();
+    capi.put_organization(Organization { guid: "org".into(), name: "acme".into() });
+    for n in 0..2 {
+        let space =
+            Space { guid: format!("space{n}"), name: format!("dev{n}"), organization_guid: "org".into() };
+        capi.put_space(space);
+    }
+    for n in 0..5 {
+        capi.put_app(App {
+            guid: format!("app{n}"),
+            name: format!("name{n}"),
+            space_guid: format!("space{}", n % 2),
+            labels: [("SPLUNK_INDEX".to_owned(), "web".to_owned())].into(),
+            environment: [("LEVEL".to_owned(), json!("debug"))].into(),
+            listed: n != 4,
+            ..Default::default()
+        });
+    }
+}
+
+async fn get(foundation: &Foundation, path: &str) -> (u16, Value) {
+    let token = foundation.uaa().issue("test", &["cloud_controller.read"]);
+    let url = format!("{}{path}", foundation.api_url());
+    let request = http(foundation).get(url).header(AUTHORIZATION, format!("Bearer {token}"));
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn the_root_names_what_there_is() {
+    let foundation = start().await;
+    let root: Value = http(&foundation).get(foundation.api_url()).send().await.unwrap().json().await.unwrap();
+    let links = &root["links"];
+    assert_eq!(links["uaa"]["href"], foundation.api_url());
+    assert_eq!(links["logging"]["href"], foundation.traffic_controller_url());
+    assert!(foundation.traffic_controller_url().starts_with("wss://127.0.0.1:"));
+    assert_eq!(links["log_stream"], Value::Null);
+    assert_eq!(links["cloud_controller_v3"]["href"], format!("{}/v3", foundation.api_url()));
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_with_what_they_include() {
+    let foundation = start().await;
+    fill(&foundation).await;
+    let (status, page) = get(&foundation, "/v3/apps?per_page=3&include=space.organization").await;
+    assert_eq!(status, 200);
+    assert_eq!(page["pagination"]["total_results"], 4);
+    assert_eq!(page["pagination"]["total_pages"], 2);
+    assert_eq!(page["pagination"]["previous"], Value::Null);
+    assert_eq!(page["resources"].as_array().unwrap().len(), 3);
+    assert_eq!(page["resources"][1]["relationships"]["space"]["data"]["guid"], "space1");
+    assert_eq!(page["resources"][1]["metadata"]["labels"]["SPLUNK_INDEX"], "web");
+    assert_eq!(page["included"]["spaces"].as_array().unwrap().len(), 2);
+    assert_eq!(page["included"]["organizations"][0]["name"], "acme");
+
+    let next = page["pagination"]["next"]["href"].as_str().unwrap();
+    let (_, page) = get(&foundation, next.strip_prefix(&foundation.api_url()).unwrap()).await;
+    assert_eq!(page["pagination"]["next"], Value::Null);
+    assert_eq!(page["resources"].as_array().unwrap().len(), 1);
+
+    let (_, page) = get(&foundation, "/v3/apps?guids=app1,app3,nothing").await;
+    assert_eq!(page["pagination"]["total_results"], 2);
+    for (path, expected) in [("/v3/spaces", 2), ("/v3/organizations", 1)] {
+        assert_eq!(get(&foundation, path).await.1["pagination"]["total_results"], expected);
+    }
+    for query in ["per_page=0", "per_page=5001", "per_page=x", "page=0", "include=moon", "unknown=1"] {
+        let (status, body) = get(&foundation, &format!("/v3/apps?{query}")).await;
+        assert_eq!((status, &body["errors"][0]["code"]), (400, &json!(10005)), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn single_resources_are_found_or_not() {
+    let foundation = start().await;
+    fill(&foundation).await;
+    for (path, pointer, expected) in [
+        ("/v3/apps/app4", "/name", "name4"),
+        ("/v3/apps/app0/environment_variables", "/var/LEVEL", "debug"),
+        ("/v3/spaces/space1", "/relationships/organization/data/guid", "org"),
+        ("/v3/organizations/org", "/name", "acme"),
+    ] {
+        let (status, body) = get(&foundation, path).await;
+        assert_eq!((status, body.pointer(pointer)), (200, Some(&json!(expected))), "{path}");
+        assert_eq!(foundation.capi().calls(path), 1);
+    }
+    for path in ["/v3/apps/x", "/v3/apps/x/environment_variables", "/v3/spaces/x", "/v3/organizations/x"] {
+        let (status, body) = get(&foundation, path).await;
+        assert_eq!((status, &body["errors"][0]["code"]), (404, &json!(10010)), "{path}");
+    }
+    assert!(foundation.capi().delete_app("app4"));
+    assert_eq!(get(&foundation, "/v3/apps/app4").await.0, 404);
+    assert_eq!(foundation.capi().calls_total(), 9);
+    assert_eq!(get(&foundation, "/v3/unheard_of").await.1["errors"][0]["code"], 10000);
+}
+
+#[tokio::test]
+async fn answers_can_be_scripted_by_path() {
+    let foundation = start().await;
+    fill(&foundation).await;
+    let path = "/v3/apps/app0";
+    for (status, code) in [(404, 10010), (500, 10001), (401, 1000), (403, 10003), (429, 10013)] {
+        foundation.capi().set_status(path, Some(status));
+        let (got, body) = get(&foundation, path).await;
+        assert_eq!((got, &body["errors"][0]["code"]), (status, &json!(code)));
+    }
+    foundation.capi().set_status(path, None);
+    foundation.capi().set_latency(Duration::from_millis(1));
+    assert_eq!(get(&foundation, path).await.0, 200);
+}
+
+#[tokio::test]
+async fn tokens_are_checked_at_each_request() {
+    let foundation = start().await;
+    fill(&foundation).await;
+    let client = http(&foundation);
+    let url = format!("{}/v3/apps", foundation.api_url());
+    let status = async |token: Option<&str>| {
+        let mut request = client.get(&url);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("bearer {token}"));
+        }
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status(None).await, 401);
+    assert_eq!(status(Some("nonsense")).await, 401);
+    let token = foundation.uaa().issue("test", &[]);
+    assert_eq!(status(Some(&token)).await, 200);
+    foundation.uaa().expire_all();
+    assert_eq!(status(Some(&token)).await, 401);
+    let token = foundation.uaa().issue("test", &[]);
+    foundation.uaa().revoke_all();
+    assert_eq!(status(Some(&token)).await, 401);
+}
+
+/// Asks for a token; status, and the body if it is JSON.
+async fn token(foundation: &Foundation, secret: Option<&str>, form: &[(&str, &str)]) -> (u16, Value) {
+    let mut request = http(foundation).post(format!("{}/oauth/token", foundation.api_url())).form(form);
+    if let Some(secret) = secret {
+        request = request.basic_auth("nozzle", Some(secret));
+    }
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn clients_get_tokens_by_either_form_of_credentials() {
+    let foundation = start().await;
+    let grant = ("grant_type", "client_credentials");
+    let (id, secret) = (("client_id", "nozzle"), ("client_secret", "nozzle-secret"));
+    let good = Some("nozzle-secret");
+    for (secret, form, status, error) in [
+        (good, vec![grant], 200, Value::Null),
+        (None, vec![grant, id, secret], 200, Value::Null),
+        (good, vec![grant, ("scope", "doppler.firehose nonsense")], 200, Value::Null),
+        (good, vec![grant, ("scope", "nonsense")], 400, json!("invalid_scope")),
+        (Some("wrong"), vec![grant], 401, json!("invalid_client")),
+        (None, vec![grant], 401, json!("unauthorized")),
+        (good, vec![], 400, json!("invalid_request")),
+        (good, vec![("grant_type", "password")], 400, json!("unsupported_grant_type")),
+    ] {
+        let (got, body) = token(&foundation, secret, &form).await;
+        assert_eq!((got, &body["error"]), (status, &error), "{form:?} {body}");
+    }
+    foundation.uaa().set_lifetime(Duration::from_secs(600));
+    let (_, body) = token(&foundation, good, &[grant]).await;
+    assert_eq!((&body["expires_in"], &body["token_type"]), (&json!(599), &json!("bearer")));
+    assert_eq!(foundation.uaa().issued(), 4);
+
+    foundation.uaa().fail_next(1, TokenFault::Unauthorized);
+    foundation.uaa().fail_next(1, TokenFault::Status(503));
+    foundation.uaa().fail_next(1, TokenFault::Slow(Duration::from_millis(1)));
+    for expected in [401, 503, 200, 200] {
+        assert_eq!(token(&foundation, good, &[grant]).await.0, expected);
+    }
+}
+
+#[tokio::test]
+async fn tokens_can_be_checked_by_a_client() {
+    let foundation = start().await;
+    let good = foundation.uaa().issue("nozzle", &["doppler.firehose"]);
+    let check = async |secret: &str, token: &str| {
+        let request = http(&foundation)
+            .post(format!("{}/check_token", foundation.api_url()))
+            .basic_auth("nozzle", Some(secret))
+            .form(&[("token", token)]);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let (status, claims) = check("nozzle-secret", &good).await;
+    assert_eq!((status, &claims["scope"]), (200, &json!(["doppler.firehose"])));
+    assert_eq!(check("wrong", &good).await.0, 401);
+    let (status, body) = check("nozzle-secret", "other").await;
+    assert_eq!((status, &body["error_description"]), (400, &json!("Token was not recognised")));
+    foundation.uaa().expire_all();
+    let (status, body) = check("nozzle-secret", &good).await;
+    assert_eq!((status, &body["error_description"]), (400, &json!("Token has expired")));
+}

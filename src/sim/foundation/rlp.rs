@@ -1,0 +1,338 @@
+//! The reverse log proxy: `loggregator.v2.Egress` over gRPC.
+//!
+//! Requests are decoded with the generated types; answers are envelopes encoded long before,
+//! concatenated by a codec of its own. Batches hold at most 100 envelopes and wait at most
+//! 100 ms, like the platform's.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes};
+use futures_util::Stream;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
+use tonic::server::{Grpc, NamedService, ServerStreamingService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstDecoder;
+use tower::Service;
+
+use super::faults::End;
+use super::mailbox::Look;
+use super::router::{BATCH_ENVELOPES_MAX, Lease, RlpRequest, RlpSubscription, Router};
+use super::selector::Selector;
+use super::table::RlpItem;
+use crate::proto::loggregator as v2;
+use crate::sim::listen::ConnectionHandle;
+
+/// An envelope never waits longer for its batch.
+const BATCH_LINGER: Duration = Duration::from_millis(100);
+/// Room for a batch of ordinary envelopes, so that the buffer seldom grows.
+const ENCODE_BUFFER_BYTES: usize = 128 * 1024;
+const BATCHED_RECEIVER: &str = "/loggregator.v2.Egress/BatchedReceiver";
+const RECEIVER: &str = "/loggregator.v2.Egress/Receiver";
+
+/// The gRPC service; a clone for each connection.
+#[derive(Clone)]
+pub(crate) struct Egress {
+    router: Arc<Router>,
+    gate: Arc<Gate>,
+}
+
+/// Decides whether a new stream may open.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    streams_max: usize,
+    /// Answers for the next requests, whatever they ask.
+    refusals: Mutex<VecDeque<Status>>,
+}
+
+impl Gate {
+    pub(crate) fn new(streams_max: usize) -> Self {
+        Self { streams_max, refusals: Mutex::default() }
+    }
+
+    /// Refuses the next `n` streams.
+    pub(crate) fn refuse_next(&self, n: usize, status: &Status) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.extend(std::iter::repeat_n(status, n).cloned());
+    }
+
+    fn admit(&self, open: usize) -> Result<(), Status> {
+        let refusal = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        if let Some(status) = refusal {
+            return Err(status);
+        }
+        let max = self.streams_max;
+        if open >= max {
+            let text = format!("unable to create stream, max egress streams reached: {max}");
+            return Err(Status::resource_exhausted(text));
+        }
+        Ok(())
+    }
+}
+
+impl Egress {
+    pub(crate) fn new(router: Arc<Router>, gate: Arc<Gate>) -> Self {
+        Self { router, gate }
+    }
+
+    fn open(
+        &self,
+        request: Request<v2::EgressBatchRequest>,
+        framing: Framing,
+    ) -> Result<Response<Envelopes>, Status> {
+        self.gate.admit(self.router.connected().borrow().rlp)?;
+        let connection = request.extensions().get::<ConnectionHandle>().cloned();
+        let request = parse(request.into_inner(), framing)?;
+        let lease = self.router.subscribe_rlp(request, connection);
+        Ok(Response::new(Envelopes::new(lease, framing)))
+    }
+}
+
+/// Checks a request in the order, and with the words, of the platform's proxy.
+fn parse(request: v2::EgressBatchRequest, framing: Framing) -> Result<RlpRequest, Status> {
+    let mut selectors = request.selectors;
+    if selectors.is_empty() {
+        selectors.extend(request.legacy_selector);
+    }
+    if selectors.is_empty() {
+        return Err(Status::invalid_argument("Selectors cannot be empty"));
+    }
+    let selectors: Option<Vec<_>> = selectors.iter().map(Selector::parse).collect();
+    let Some(selectors) = selectors else {
+        return Err(Status::invalid_argument("Selectors must have a Message"));
+    };
+    let deterministic_name = match framing {
+        Framing::Batches => request.deterministic_name,
+        Framing::Single => String::new(),
+    };
+    Ok(RlpRequest {
+        shard_id: request.shard_id,
+        selectors,
+        deterministic_name,
+        use_preferred_tags: request.use_preferred_tags,
+    })
+}
+
+impl NamedService for Egress {
+    const NAME: &'static str = "loggregator.v2.Egress";
+}
+
+impl Service<http::Request<Body>> for Egress {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let framing = match request.uri().path() {
+            BATCHED_RECEIVER => Framing::Batches,
+            RECEIVER => Framing::Single,
+            _ => {
+                let unknown = Status::unimplemented("unknown method").into_http();
+                return Box::pin(std::future::ready(Ok(unknown)));
+            }
+        };
+        let method = Method { egress: self.clone(), framing };
+        Box::pin(async move { Ok(Grpc::new(EnvelopeCodec).server_streaming(method, request).await) })
+    }
+}
+
+/// What one gRPC message holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// An `EnvelopeBatch`.
+    Batches,
+    /// One `Envelope`.
+    Single,
+}
+
+struct Method {
+    egress: Egress,
+    framing: Framing,
+}
+
+impl ServerStreamingService<v2::EgressBatchRequest> for Method {
+    type Response = Vec<Piece>;
+    type ResponseStream = Envelopes;
+    type Future = std::future::Ready<Result<Response<Envelopes>, Status>>;
+
+    fn call(&mut self, request: Request<v2::EgressBatchRequest>) -> Self::Future {
+        std::future::ready(self.egress.open(request, self.framing))
+    }
+}
+
+/// Encoded bytes, sent as they are.
+type Piece = Bytes;
+
+/// Reads requests (both have one shape) and writes messages that are encoded already.
+struct EnvelopeCodec;
+
+impl Codec for EnvelopeCodec {
+    type Encode = Vec<Piece>;
+    type Decode = v2::EgressBatchRequest;
+    type Encoder = Concatenate;
+    type Decoder = ProstDecoder<v2::EgressBatchRequest>;
+
+    fn encoder(&mut self) -> Concatenate {
+        Concatenate
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::new(BufferSettings::default())
+    }
+}
+
+struct Concatenate;
+
+impl Encoder for Concatenate {
+    type Item = Vec<Piece>;
+    type Error = Status;
+
+    fn encode(&mut self, pieces: Vec<Piece>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(pieces.iter().map(Bytes::len).sum());
+        for piece in pieces {
+            out.put_slice(&piece);
+        }
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(ENCODE_BUFFER_BYTES, ENCODE_BUFFER_BYTES)
+    }
+}
+
+/// The messages of one stream.
+struct Envelopes {
+    inner: Pin<Box<dyn Stream<Item = Result<Vec<Piece>, Status>> + Send>>,
+}
+
+impl Envelopes {
+    fn new(lease: Lease<RlpSubscription>, framing: Framing) -> Self {
+        let sender = Sender {
+            lease,
+            framing,
+            taken: Vec::new(),
+            // The first envelope does not wait.
+            last_sent: None,
+            ended: false,
+        };
+        let step = |mut sender: Sender| async move {
+            let message = sender.next().await?;
+            Some((message, sender))
+        };
+        Self { inner: Box::pin(futures_util::stream::unfold(sender, step)) }
+    }
+}
+
+impl Stream for Envelopes {
+    type Item = Result<Vec<Piece>, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.inner.as_mut().poll_next(context)
+    }
+}
+
+struct Sender {
+    lease: Lease<RlpSubscription>,
+    framing: Framing,
+    /// Taken from the mailbox, not sent yet; fewer than a batch.
+    taken: Vec<RlpItem>,
+    last_sent: Option<Instant>,
+    ended: bool,
+}
+
+impl Sender {
+    async fn next(&mut self) -> Option<Result<Vec<Piece>, Status>> {
+        if self.ended {
+            return None;
+        }
+        let batch = match self.framing {
+            Framing::Batches => BATCH_ENVELOPES_MAX,
+            Framing::Single => 1,
+        };
+        let mut lingered = false;
+        loop {
+            if !self.taken.is_empty() {
+                return Some(Ok(self.message()));
+            }
+            // All waits here are cancel safe: the mailbox is looked at again after each.
+            let waiting = match self.lease.mailbox.look() {
+                Look::Idle => {
+                    self.lease.mailbox.woken().await;
+                    continue;
+                }
+                Look::End(End::Eof, waiting) if waiting > 0 => {
+                    self.take(batch);
+                    continue;
+                }
+                Look::End(end, _) => {
+                    self.ended = true;
+                    return self.end(&end).map(Err);
+                }
+                Look::Ready(waiting) => waiting,
+            };
+            let due = self.last_sent.map(|sent| sent + BATCH_LINGER).filter(|&due| due > Instant::now());
+            match due {
+                _ if waiting >= batch && (due.is_some() || lingered) => self.take(batch),
+                None if lingered => self.take(waiting),
+                // After a pause the first envelope goes alone at once, the next ones gather.
+                None => self.take(1),
+                Some(due) => {
+                    lingered = true;
+                    let _ = tokio::time::timeout_at(due, self.lease.mailbox.woken()).await;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, max: usize) {
+        self.lease.mailbox.take(max, &mut self.taken);
+        self.last_sent = Some(Instant::now());
+    }
+
+    /// What was taken, as one message; whole messages among it stay alone.
+    fn message(&mut self) -> Vec<Piece> {
+        let whole = self.taken.iter().position(|item| matches!(item, RlpItem::Message(_)));
+        let n = match whole {
+            Some(0) => 1,
+            Some(at) => at,
+            None => self.taken.len(),
+        };
+        let piece = |item| match item {
+            RlpItem::Message(message) => message,
+            RlpItem::Envelope(envelope) => match self.framing {
+                Framing::Batches => envelope.record().clone(),
+                Framing::Single => envelope.body(),
+            },
+        };
+        self.taken.drain(..n).map(piece).collect()
+    }
+
+    fn end(&self, end: &End) -> Option<Status> {
+        Some(match end {
+            End::Eof => return None,
+            End::Unavailable => Status::unavailable("the proxy went away"),
+            End::ResourceExhausted => Status::resource_exhausted("the proxy has had enough"),
+            End::Close { reason, .. } => Status::unavailable(reason.clone()),
+            End::Cut => {
+                if let Some(connection) = &self.lease.connection {
+                    connection.cut();
+                }
+                Status::unavailable("cut")
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
