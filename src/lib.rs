@@ -8,5 +8,6 @@ pub mod nozzle;
 pub mod proto;
 pub mod sim;
 pub mod task;
+pub mod telemetry;
 pub mod tls;
 pub mod units;

@@ -1,9 +1,13 @@
 //! The nozzle: source → queue → decode → filter → enrich → encode → batch → deliver.
 
+pub mod admin;
+pub mod app;
 pub mod batcher;
 pub mod cf;
 pub mod config;
+pub mod deliver;
 pub mod encode;
+pub mod enrich;
 pub mod event;
 pub mod event_type;
 pub mod ledger;
@@ -11,4 +15,7 @@ pub mod metadata;
 pub mod parking;
 pub mod queue;
 pub mod source;
+pub mod status;
+pub mod watcher;
 pub mod wire;
+pub mod worker;

@@ -44,10 +44,10 @@ mod golden;
 mod tests;
 
 pub use fault::{Fault, Faults, Origin, Warning};
-pub use hec::{Compression, HecConfig, ResponseMode};
+pub use hec::HecConfig;
 pub use layers::Inputs;
-pub use metadata::{AppInfoFields, MetadataConfig};
-pub use operation::{AdminConfig, AdminScope, LogConfig, LogFormat};
+pub use metadata::MetadataConfig;
+pub use operation::{AdminConfig, AdminScope, LogConfig};
 pub use shape::ShapeConfig;
 pub use show::{Row, render};
 pub use source::{RlpConfig, SourceChoice, SourceConfig};

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::hec::batch::Batch;
-use crate::hec::client::{Client, Outcome};
+use crate::hec::{Client, Outcome, Rejection};
 use crate::nozzle::config::WhenFull;
 use crate::nozzle::ledger::{Drop as DropReason, Ledger};
 
@@ -153,7 +153,7 @@ impl Outbox {
     fn settle(&self, outcome: &Outcome) {
         self.ledger.delivered(outcome.delivered);
         for rejection in &outcome.rejected {
-            self.ledger.rejected(&rejection.label(), rejection.tally);
+            self.ledger.rejected(&label(rejection), rejection.tally);
         }
         self.ledger.dropped(DropReason::RetriesExhausted, outcome.abandoned);
         self.ledger.dropped(DropReason::Shutdown, outcome.undelivered);
@@ -166,6 +166,14 @@ impl Outbox {
             self.ledger.delivered(batch.tally());
             drop(room);
         }
+    }
+}
+
+/// How a rejection is named in the ledger: by HEC code, else by HTTP status.
+fn label(rejection: &Rejection) -> String {
+    match rejection.code {
+        Some(code) => format!("code_{}", code.0),
+        None => format!("http_{}", rejection.status.as_u16()),
     }
 }
 

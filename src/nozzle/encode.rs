@@ -16,39 +16,23 @@ use crate::clock::UnixNanos;
 use crate::hec::batch::Batch;
 use crate::nozzle::event::{Body, Event};
 use crate::nozzle::event_type::{EventSet, EventType};
+use crate::nozzle::metadata::Fields;
 use crate::nozzle::wire::tags::{Key, Tags};
 
 /// How far ahead of its arrival an event may be dated; more is a broken clock.
 const FUTURE_MAX_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 
-/// Which names are added to events that belong to an app: ADD_APP_INFO.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NameFields {
-    /// `cf_app_name`
-    pub app_name: bool,
-    /// `cf_org_name`
-    pub org_name: bool,
-    /// `cf_org_id`
-    pub org_guid: bool,
-    /// `cf_space_name`
-    pub space_name: bool,
-    /// `cf_space_id`
-    pub space_guid: bool,
-}
-
-impl NameFields {
-    /// The members that are selected, each with the tag that may hold its value.
-    fn selected(self) -> impl Iterator<Item = (&'static str, Key)> {
-        [
-            (self.app_name, "cf_app_name", Key::AppName),
-            (self.space_guid, "cf_space_id", Key::SpaceId),
-            (self.space_name, "cf_space_name", Key::SpaceName),
-            (self.org_guid, "cf_org_id", Key::OrgId),
-            (self.org_name, "cf_org_name", Key::OrgName),
-        ]
-        .into_iter()
-        .filter_map(|(selected, member, key)| selected.then_some((member, key)))
-    }
+/// The members for the names that are selected, each with the tag that may hold its value.
+fn selected(fields: Fields) -> impl Iterator<Item = (&'static str, Key)> {
+    [
+        (fields.app_name, "cf_app_name", Key::AppName),
+        (fields.space_guid, "cf_space_id", Key::SpaceId),
+        (fields.space_name, "cf_space_name", Key::SpaceName),
+        (fields.org_guid, "cf_org_id", Key::OrgId),
+        (fields.org_name, "cf_org_name", Key::OrgName),
+    ]
+    .into_iter()
+    .filter_map(|(selected, member, key)| selected.then_some((member, key)))
 }
 
 /// What decides the shape of events.
@@ -57,7 +41,7 @@ pub struct EncoderSettings {
     /// The types that are written at all: EVENTS.
     pub events: EventSet,
     /// The names that are added: ADD_APP_INFO.
-    pub names: NameFields,
+    pub names: Fields,
     /// Whether tags are added: ADD_TAGS.
     pub add_tags: bool,
     /// Written into `fields` of every event: EXTRA_FIELDS.
@@ -137,9 +121,7 @@ impl Encoder {
         let counted = settings.tracing.is_some() && !overridden(TRACE_COUNTER);
         Self {
             events: settings.events,
-            names: settings
-                .names
-                .selected()
+            names: selected(settings.names)
                 .map(|(member, key)| (format!(",\"{member}\":").into_bytes().into(), key))
                 .collect(),
             add_tags: settings.add_tags,

@@ -14,8 +14,7 @@ const APPS_MAX: usize = 50_000;
 #[derive(Debug)]
 pub struct Enricher {
     metadata: Metadata,
-    /// `None` stands for an app of which nothing is known.
-    apps: HashMap<Box<[u8]>, Option<Arc<App>>, RandomState>,
+    known: HashMap<Box<[u8]>, Arc<App>, RandomState>,
     generation: u64,
 }
 
@@ -34,7 +33,7 @@ impl Enricher {
     /// A view with nothing in it yet.
     pub fn new(metadata: Metadata) -> Self {
         let generation = metadata.generation();
-        Self { metadata, apps: HashMap::default(), generation }
+        Self { metadata, known: HashMap::default(), generation }
     }
 
     /// Forgets what may have changed. Called once for each group of frames.
@@ -42,7 +41,7 @@ impl Enricher {
         let generation = self.metadata.generation();
         if generation != self.generation {
             self.generation = generation;
-            self.apps.clear();
+            self.known.clear();
         }
     }
 
@@ -54,22 +53,19 @@ impl Enricher {
     /// What is known about an app. Asks for a look-up if need be, without waiting for it.
     #[inline]
     pub fn app<'a>(&'a mut self, id: &'a [u8]) -> Enrichment<'a> {
-        if !self.apps.contains_key(id) {
+        if !self.known.contains_key(id) {
             let Ok(text) = std::str::from_utf8(id) else { return Enrichment::Unknown };
             let app = match self.metadata.lookup(text) {
-                Lookup::Known(app) => Some(app),
-                Lookup::Missing | Lookup::Unavailable => None,
+                Lookup::Known(app) => app,
+                Lookup::Missing | Lookup::Unavailable => return Enrichment::Unknown,
                 Lookup::Pending => return Enrichment::Pending(text),
             };
-            if self.apps.len() >= APPS_MAX {
-                self.apps.clear();
+            if self.known.len() >= APPS_MAX {
+                self.known.clear();
             }
-            self.apps.insert(id.into(), app);
+            self.known.insert(id.into(), app);
         }
-        match self.apps.get(id) {
-            Some(Some(app)) => Enrichment::Known(app),
-            _ => Enrichment::Unknown,
-        }
+        self.known.get(id).map_or(Enrichment::Unknown, |app| Enrichment::Known(app))
     }
 
     /// Whether a look-up of this app is under way.

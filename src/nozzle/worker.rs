@@ -63,7 +63,7 @@ impl Worker {
     }
 
     /// Cancel safe in all arms: nothing is taken out of anything unless the arm is chosen.
-    async fn next(&mut self) -> Option<Wake> {
+    async fn next(&self) -> Option<Wake> {
         let deadline = self.deadline();
         let timer = async {
             match deadline {

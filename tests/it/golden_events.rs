@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use firehose_nozzle::clock::UnixNanos;
 use firehose_nozzle::hec::batch::Batch;
-use firehose_nozzle::nozzle::encode::{Context, Encoder, EncoderSettings, NameFields};
+use firehose_nozzle::nozzle::encode::{Context, Encoder, EncoderSettings};
 use firehose_nozzle::nozzle::event::Event;
 use firehose_nozzle::nozzle::event_type::{EventSet, EventType};
+use firehose_nozzle::nozzle::metadata::Fields;
 use firehose_nozzle::nozzle::wire::{deprecated, v1, v2};
 use serde_json::{Value, json};
 
@@ -93,7 +94,7 @@ fn encoder(config: &Value) -> Encoder {
     let info = text("ADD_APP_INFO").unwrap_or_default().to_lowercase();
     Encoder::new(EncoderSettings {
         events,
-        names: NameFields {
+        names: Fields {
             app_name: info.contains("appname"),
             org_name: info.contains("orgname"),
             org_guid: info.contains("orgguid"),

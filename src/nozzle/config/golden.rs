@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::flags::FlagValues;
 use super::tests::{REQUIRED, load};
-use super::{AppInfoFields, Config, Inputs, settings};
+use super::{Config, Inputs, settings};
 use crate::nozzle::event_type::{EventSet, EventType};
+use crate::nozzle::metadata::Fields;
 use crate::tls::Verification;
 use crate::units;
 
@@ -220,15 +221,15 @@ fn agrees(key: &str, recorded: &Value, case: &Case, config: &Config) -> bool {
         "add-tags" => recorded == shape.add_tags,
         "trace-logging" => recorded == shape.event_tracing,
         "debug" => recorded == hec.debug,
-        "ignore-missing-apps" => recorded == metadata.ignore_missing_app,
-        "use-env-var-for-splunk-index" => recorded == metadata.index_from_env,
-        "use-labels-for-splunk-index" => recorded == metadata.index_from_label,
+        "ignore-missing-apps" => recorded == metadata.settings.ignore_missing,
+        "use-env-var-for-splunk-index" => recorded == metadata.settings.index_from_env,
+        "use-labels-for-splunk-index" => recorded == metadata.settings.index_from_label,
         "skip-ssl-cf" => recorded == (config.cf_tls.verification == Verification::Skip),
         "skip-ssl-splunk" => recorded == (hec.tls.verification == Verification::Skip),
-        "app-cache-ttl" => nanos(metadata.app_ttl),
-        "missing-app-cache-ttl" => nanos(metadata.missing_ttl),
-        "org-space-cache-ttl" => nanos(metadata.org_space_ttl),
-        "app-limits" => recorded.as_u64() == Some(metadata.app_limit.unwrap_or(0) as u64),
+        "app-cache-ttl" => nanos(metadata.settings.app_ttl),
+        "missing-app-cache-ttl" => nanos(metadata.settings.missing_ttl),
+        "org-space-cache-ttl" => nanos(metadata.settings.org_space_ttl),
+        "app-limits" => recorded.as_u64() == Some(metadata.settings.app_limit.unwrap_or(0) as u64),
         "batch-size" => number_or_default(100, recorded.as_u64() == Some(hec.batch_events as u64)),
         "retries" => number_or_default(5, recorded.as_u64() == hec.retries.map(u64::from)),
         "hec-workers" => number_or_default(8, recorded.as_u64() == Some(config.workers.get() as u64)),
@@ -236,9 +237,9 @@ fn agrees(key: &str, recorded: &Value, case: &Case, config: &Config) -> bool {
         "flush-interval" => given("FLUSH_INTERVAL").is_none() || nanos(hec.flush_interval),
         "wanted-events" => text.map(wanted) == Some(config.events),
         "extra-fields" => text.map(pairs).as_ref() == Some(&shape.extra_fields.iter().cloned().collect()),
-        "add-app-info" => {
-            text.is_some_and(|text| metadata.enabled != text.is_empty() && metadata.fields == app_info(text))
-        }
+        "add-app-info" => text.is_some_and(|text| {
+            metadata.enabled != text.is_empty() && metadata.settings.fields == app_info(text)
+        }),
         "keep-alive-timer" => unused("KEEP_ALIVE_TIMER"),
         "mem-queue-monitor-interval" => unused("STATUS_MONITOR_INTERVAL"),
         "refresh-splunk-connection" => unused("REFRESH_SPLUNK_CONNECTION"),
@@ -279,15 +280,13 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn app_info(text: &str) -> AppInfoFields {
+fn app_info(text: &str) -> Fields {
     match text {
-        "AppName" | "[\"AppName\"]" | "NotAppNameReally" => {
-            AppInfoFields { app_name: true, ..Default::default() }
-        }
+        "AppName" | "[\"AppName\"]" | "NotAppNameReally" => Fields { app_name: true, ..Default::default() },
         "appname,ORGNAME" | "[AppName,OrgName]" => {
-            AppInfoFields { app_name: true, org_name: true, ..Default::default() }
+            Fields { app_name: true, org_name: true, ..Default::default() }
         }
-        _ => AppInfoFields::default(),
+        _ => Fields::default(),
     }
 }
 

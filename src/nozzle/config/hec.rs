@@ -14,6 +14,7 @@ use super::settings::output::{
     SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE, SPLUNK_HOST, SPLUNK_TOKEN,
 };
 use super::source::identity;
+use crate::hec::{Compression, ResponseMode};
 use crate::tls::{ClientTls, Verification};
 
 /// The shortest flush interval obeyed: a shorter one would make a request of every event.
@@ -48,30 +49,12 @@ pub struct HecConfig {
     pub debug: bool,
 }
 
-/// Whether requests are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// As gzip.
-    Gzip,
-    /// Not at all.
-    Off,
-}
-
-/// What counts as success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseMode {
-    /// A 2xx whose body says so.
-    Strict,
-    /// Any 2xx.
-    Lenient,
-}
-
 impl HecConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let url = reader.value(&SPLUNK_HOST, parse::url);
         let token = reader.value(&SPLUNK_TOKEN, parse::token);
         let tls = read_tls(reader);
-        let compressions = [("gzip", Compression::Gzip), ("off", Compression::Off)];
+        let compressions = [("gzip", Compression::Gzip), ("off", Compression::None)];
         let compression = reader.value(&HEC_COMPRESSION, parse::choice(&compressions));
         let batch_bytes = reader.value(&HEC_BATCH_BYTES, parse::bytes);
         let batch_events = read_batch_events(reader);

@@ -9,61 +9,29 @@ use super::settings::input::{
     MISSING_APP_CACHE_INVALIDATE_TTL, ORG_SPACE_CACHE_INVALIDATE_TTL, USE_ENV_VAR_FOR_SPLUNK_INDEX,
     USE_LABELS_FOR_SPLUNK_INDEX,
 };
+use crate::nozzle::metadata::{Fields, Settings};
 
-/// What is looked up for an app, and how hard.
+/// What is looked up for an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataConfig {
     /// Whether anything is looked up; without it there are no names, no indexes and no muting by app.
     pub enabled: bool,
-    /// Which names are added.
-    pub fields: AppInfoFields,
-    /// Whether an app that does not exist is remembered for long.
-    pub ignore_missing_app: bool,
-    /// How long it is remembered; zero for the default of the cache.
-    pub missing_ttl: Duration,
-    /// How often all apps are listed again; zero for never.
-    pub app_ttl: Duration,
-    /// How long names of organizations and spaces are kept; zero for ever.
-    pub org_space_ttl: Duration,
-    /// Most apps in memory; `None` for the default of the cache.
-    pub app_limit: Option<usize>,
     /// How long an event of an unknown app waits.
     pub wait: Duration,
-    /// Most requests per second; at least 1.
-    pub rate_per_second: u32,
-    /// Whether an app's environment variable names its index.
-    pub index_from_env: bool,
-    /// Whether an app's label names its index; it wins.
-    pub index_from_label: bool,
+    /// What is looked up, and how hard.
+    pub settings: Settings,
 }
 
-/// Which names of an app are added to its events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AppInfoFields {
-    /// `cf_app_name`
-    pub app_name: bool,
-    /// `cf_org_name`
-    pub org_name: bool,
-    /// `cf_org_id`
-    pub org_guid: bool,
-    /// `cf_space_name`
-    pub space_name: bool,
-    /// `cf_space_id`
-    pub space_guid: bool,
-}
-
-impl AppInfoFields {
-    /// Looks for the names anywhere in the text, in any case: that is what makes lists, JSON arrays
-    /// and the bracketed lists of old manifests work alike.
-    fn named_in(text: &str) -> Self {
-        let text = text.to_lowercase();
-        Self {
-            app_name: text.contains("appname"),
-            org_name: text.contains("orgname"),
-            org_guid: text.contains("orgguid"),
-            space_name: text.contains("spacename"),
-            space_guid: text.contains("spaceguid"),
-        }
+/// Looks for the names anywhere in the text, in any case: that is what makes lists, JSON arrays and
+/// the bracketed lists of old manifests work alike.
+fn named_in(text: &str) -> Fields {
+    let text = text.to_lowercase();
+    Fields {
+        app_name: text.contains("appname"),
+        org_name: text.contains("orgname"),
+        org_guid: text.contains("orgguid"),
+        space_name: text.contains("spacename"),
+        space_guid: text.contains("spaceguid"),
     }
 }
 
@@ -80,8 +48,8 @@ impl MetadataConfig {
         let index_from_env = reader.value(&USE_ENV_VAR_FOR_SPLUNK_INDEX, parse::boolean);
         let index_from_label = reader.value(&USE_LABELS_FOR_SPLUNK_INDEX, parse::boolean);
         let info = info?;
-        let fields = info.as_deref().map(AppInfoFields::named_in).unwrap_or_default();
-        if info.is_some() && fields == AppInfoFields::default() {
+        let fields = info.as_deref().map(named_in).unwrap_or_default();
+        if info.is_some() && fields == Fields::default() {
             reader.warn(
                 &ADD_APP_INFO,
                 "names nothing to add, but turns look-ups on; it takes AppName, OrgName, OrgGuid, SpaceName, \
@@ -93,16 +61,18 @@ impl MetadataConfig {
         }
         Some(Self {
             enabled: info.is_some(),
-            fields,
-            ignore_missing_app: ignore_missing_app?,
-            missing_ttl: missing_ttl?,
-            app_ttl: app_ttl?,
-            org_space_ttl: org_space_ttl?,
-            app_limit: Some(app_limit?).filter(|limit| *limit > 0),
             wait: wait?,
-            rate_per_second: rate_per_second?,
-            index_from_env: index_from_env?,
-            index_from_label: index_from_label?,
+            settings: Settings {
+                fields,
+                ignore_missing: ignore_missing_app?,
+                missing_ttl: missing_ttl?,
+                app_ttl: app_ttl?,
+                org_space_ttl: org_space_ttl?,
+                app_limit: Some(app_limit?).filter(|limit| *limit > 0),
+                rate_per_second: rate_per_second?,
+                index_from_env: index_from_env?,
+                index_from_label: index_from_label?,
+            },
         })
     }
 }

@@ -9,6 +9,7 @@ use super::parse;
 use super::reader::{Parsed, Reader};
 use super::settings::Setting;
 use super::settings::operation::{ADMIN_ADDRESS, ADMIN_TOKEN, CONFIG_FILE, LOG_FORMAT, LOG_LEVEL, PORT};
+use crate::telemetry::LogFormat;
 
 /// Where status, health and metrics are served.
 #[derive(Clone, Debug)]
@@ -59,17 +60,6 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// A level or a filter by module, valid for `tracing_subscriber::EnvFilter`.
     pub level: String,
-}
-
-/// The form of a line of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
 }
 
 impl LogConfig {

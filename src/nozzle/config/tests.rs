@@ -12,7 +12,9 @@ use secrecy::ExposeSecret as _;
 
 use super::settings::{Fallback, Kind, Status};
 use super::*;
+use crate::hec::{Compression, ResponseMode};
 use crate::nozzle::event_type::EventType;
+use crate::telemetry::LogFormat;
 
 /// The least that must be given.
 pub(super) const REQUIRED: [(&str, &str); 6] = [
@@ -56,11 +58,15 @@ fn the_least_gives_the_defaults() {
     assert_eq!(config.source.rlp, None);
     let events = [EventType::ValueMetric, EventType::CounterEvent, EventType::ContainerMetric];
     assert_eq!(config.events, events.into_iter().collect());
-    assert!(!config.metadata.enabled && config.metadata.ignore_missing_app && config.metadata.index_from_env);
-    assert_eq!(config.metadata.org_space_ttl, Duration::from_hours(72));
-    assert_eq!(config.metadata.app_limit, None);
+    assert!(
+        !config.metadata.enabled
+            && config.metadata.settings.ignore_missing
+            && config.metadata.settings.index_from_env
+    );
+    assert_eq!(config.metadata.settings.org_space_ttl, Duration::from_hours(72));
+    assert_eq!(config.metadata.settings.app_limit, None);
     assert_eq!(config.metadata.wait, Duration::from_secs(2));
-    assert_eq!(config.metadata.rate_per_second, 20);
+    assert_eq!(config.metadata.settings.rate_per_second, 20);
     assert_eq!(config.hec.token.expose_secret(), "token-s3cr3t");
     assert_eq!(config.hec.compression, Compression::Gzip);
     assert_eq!(config.hec.batch_bytes, 524_288);

@@ -1,0 +1,332 @@
+//! The nozzle, put together: builds every stage from the configuration, runs them, ends them in
+//! order.
+//!
+//! ```text
+//! stop reading ─► queue closes ─► workers drain, park nothing, seal all ─► pool closes ─► senders end
+//! ```
+//!
+//! Stages end because their input ends; nothing is cut off until SHUTDOWN_TIMEOUT has nearly run
+//! out. Then what is left is counted, not delivered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::hec::{self, Client, ClientConfig, RetryLimit};
+use crate::nozzle::admin::{self, Admin};
+use crate::nozzle::batcher::{BatchLimits, Batcher};
+use crate::nozzle::cf::Foundation;
+use crate::nozzle::cf::http::{ClientError, Http};
+use crate::nozzle::cf::token::Credentials;
+use crate::nozzle::config::{Config, SourceChoice};
+use crate::nozzle::deliver::{self, Admission, Outbox, SENDERS};
+use crate::nozzle::encode::{Encoder, EncoderSettings};
+use crate::nozzle::enrich::Enricher;
+use crate::nozzle::event_type::{EventSet, EventType};
+use crate::nozzle::ledger::{Drop as DropReason, Ledger, Snapshot};
+use crate::nozzle::metadata::Metadata;
+use crate::nozzle::parking::Parking;
+use crate::nozzle::queue::{self, FrameReceiver, FrameSender};
+use crate::nozzle::source::{PlanError, SelectorKinds, SourceKind, SourcePlan, Sources};
+use crate::nozzle::status::StatusView;
+use crate::nozzle::watcher;
+use crate::nozzle::worker::{Stages, Worker};
+use crate::task::Tasks;
+use crate::tls::ClientTls;
+
+/// Bytes of envelopes that may be parked in all workers together.
+const PARKING_BYTES_MAX: usize = 8 << 20;
+
+/// What is kept of SHUTDOWN_TIMEOUT for counting what could not be delivered.
+const COUNTING_TIME: Duration = Duration::from_millis(500);
+
+/// Why the nozzle cannot be put together, although each setting by itself is fine.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The client for the Cloud Foundry API.
+    #[error("the Cloud Foundry client cannot be set up (CF_CA_FILE)")]
+    Foundation(#[from] ClientError),
+    /// The HEC client.
+    #[error("the Splunk client cannot be set up (SPLUNK_HOST, SPLUNK_CA_FILE, SPLUNK_CLIENT_CERT_FILE)")]
+    Hec(#[from] hec::ConfigError),
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] PlanError),
+    /// EVENTS asks for nothing that exists in v2.
+    #[error("EVENTS names only types that the v2 source does not carry (HttpStart, HttpStop)")]
+    NothingSelected,
+}
+
+/// The nozzle, ready to run. Nothing has been sent or bound yet, except the admin address.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    ledger: Arc<Ledger>,
+    frames: FrameReceiver,
+    admission: Admission,
+    outbox: Outbox,
+    client: Arc<Client>,
+    foundation: Foundation,
+    sender: FrameSender,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The final ledger.
+    pub ledger: Snapshot,
+    /// Parts that failed; a defect.
+    pub failures: Vec<String>,
+}
+
+impl App {
+    /// Builds all stages.
+    ///
+    /// # Errors
+    /// Certificates that cannot be read, or settings that do not go together.
+    pub fn build(config: Config) -> Result<Self, BuildError> {
+        let ledger = Arc::new(Ledger::new());
+        let (sender, frames) = queue::channel(config.queue_max_bytes, Arc::clone(&ledger));
+        let (admission, outbox) =
+            deliver::pool(config.delivery_max_bytes, config.when_full, Arc::clone(&ledger));
+        Ok(Self {
+            client: Arc::new(hec_client(&config)?),
+            foundation: foundation(&config)?,
+            config,
+            ledger,
+            frames,
+            admission,
+            outbox,
+            sender,
+        })
+    }
+
+    /// Runs until `shutdown` is cancelled, then ends in order, within SHUTDOWN_TIMEOUT.
+    ///
+    /// `watch` is called once, with a view of what is going on.
+    ///
+    /// # Errors
+    /// The source cannot be set up as configured.
+    pub async fn run(
+        self,
+        shutdown: CancellationToken,
+        watch: impl FnOnce(StatusView),
+    ) -> Result<Report, BuildError> {
+        let config = &self.config;
+        let ended = CancellationToken::new();
+        let hurry = CancellationToken::new();
+        let mut side = Tasks::new();
+        let mut line = Tasks::new();
+
+        let metadata = self.start_metadata(&mut side, &ended);
+        let (sources, reading) = Sources::start(self.source_plan()?, self.sender, shutdown.child_token())?;
+        let view = StatusView {
+            started: Instant::now(),
+            ledger: Arc::clone(&self.ledger),
+            frames: self.frames.clone(),
+            outbox: self.outbox.clone(),
+            client: Arc::clone(&self.client),
+            sources,
+            metadata: metadata.clone(),
+        };
+        if let Some(admin) = Admin::bind(&config.admin) {
+            side.spawn("admin", admin::serve(admin, view.clone(), ended.clone()));
+        }
+        side.spawn("watcher", watcher::run(view.clone(), ended.clone()));
+        watch(view);
+
+        line.spawn("sources", async { drop(reading.await.map_err(resume)) });
+        let encoder = encoder(config);
+        for _ in 0..config.workers.get() {
+            let worker = Worker {
+                frames: self.frames.clone(),
+                admission: self.admission.clone(),
+                ledger: Arc::clone(&self.ledger),
+                stop: hurry.clone(),
+                stages: stages(config, metadata.clone(), encoder.clone()),
+            };
+            line.spawn("worker", worker.run());
+        }
+        for _ in 0..SENDERS {
+            let outbox = self.outbox.clone();
+            match config.hec.debug {
+                true => line.spawn("printer", outbox.print_all()),
+                false => line.spawn("sender", outbox.send_all(Arc::clone(&self.client), hurry.clone())),
+            }
+        }
+        // What the tasks hold is all that keeps the pool open.
+        drop(self.admission);
+
+        let mut failures = Vec::new();
+        wait(&mut line, &shutdown, config.shutdown_timeout, &hurry, &mut failures).await;
+        count_rest(&self.frames, &self.ledger);
+        ended.cancel();
+        while let Some(joined) = side.join_next().await {
+            note(joined, &mut failures);
+        }
+        Ok(Report { ledger: self.ledger.snapshot(), failures })
+    }
+
+    fn start_metadata(&self, side: &mut Tasks<()>, ended: &CancellationToken) -> Metadata {
+        if !self.config.metadata.enabled {
+            return Metadata::off();
+        }
+        let settings = self.config.metadata.settings.clone();
+        let (metadata, task) = Metadata::start(settings, self.foundation.clone(), ended.clone());
+        side.spawn("metadata", task);
+        metadata
+    }
+
+    fn source_plan(&self) -> Result<SourcePlan, BuildError> {
+        let source = &self.config.source;
+        let rlp = source.rlp.as_ref().filter(|_| source.choice != SourceChoice::Firehose);
+        let kind = match rlp {
+            Some(rlp) => SourceKind::Grpc {
+                address: rlp.address.clone(),
+                server_name: rlp.server_name.clone(),
+                tls: rlp.tls.clone(),
+            },
+            None => {
+                SourceKind::Firehose { foundation: self.foundation.clone(), tls: self.config.cf_tls.clone() }
+            }
+        };
+        let kinds = selector_kinds(self.config.events, rlp.is_some());
+        if kinds == SelectorKinds::default() {
+            return Err(BuildError::NothingSelected);
+        }
+        tracing::info!(
+            source = if rlp.is_some() { "grpc" } else { "firehose" },
+            streams = source.streams,
+            shard_id = %source.shard_id,
+            events = ?self.config.events,
+            "reading from loggregator"
+        );
+        Ok(SourcePlan {
+            kind,
+            streams: source.streams,
+            shard_id: source.shard_id.clone(),
+            kinds,
+            idle_timeout: source.idle_timeout,
+        })
+    }
+}
+
+/// What EVENTS needs of the platform.
+fn selector_kinds(events: EventSet, v2: bool) -> SelectorKinds {
+    let any = |types: &[EventType]| types.iter().any(|event_type| events.contains(*event_type));
+    SelectorKinds {
+        logs: any(&[EventType::LogMessage]),
+        errors: any(&[EventType::Error]),
+        counters: any(&[EventType::CounterEvent]),
+        gauges: any(&[EventType::ValueMetric, EventType::ContainerMetric]),
+        // In v1 these are what is left beside logs, and there is no finer choice.
+        timers: any(&[EventType::HttpStartStop]) || !v2 && any(&[EventType::HttpStart, EventType::HttpStop]),
+        events: v2 && any(&[EventType::Event]),
+    }
+}
+
+/// Waits until the line has ended by itself, after `shutdown`, or has been hurried.
+async fn wait(
+    line: &mut Tasks<()>,
+    shutdown: &CancellationToken,
+    timeout: Duration,
+    hurry: &CancellationToken,
+    failures: &mut Vec<String>,
+) {
+    let patience = async {
+        shutdown.cancelled().await;
+        tracing::info!(
+            timeout_ms = timeout.as_millis(),
+            "stopping: no more reading, delivering what is buffered"
+        );
+        tokio::time::sleep(timeout.saturating_sub(COUNTING_TIME).max(timeout / 2)).await;
+        tracing::warn!("time to deliver has run out: counting what is left");
+        hurry.cancel();
+    };
+    tokio::pin!(patience);
+    loop {
+        tokio::select! {
+            joined = line.join_next() => match joined {
+                None => return,
+                Some(joined) => if note(joined, failures) {
+                    // Without one of its parts the line would stall or lose: deliver what is there, and end.
+                    shutdown.cancel();
+                },
+            },
+            () = &mut patience, if !hurry.is_cancelled() => {}
+        }
+    }
+}
+
+/// Notes a part that failed; true if it did.
+fn note(joined: Result<(&'static str, ()), JoinError>, failures: &mut Vec<String>) -> bool {
+    let Err(error) = joined else { return false };
+    tracing::error!(%error, next_step = "please report this with the log", "a part of the nozzle failed");
+    failures.push(error.to_string());
+    true
+}
+
+/// Passes on a panic of a task inside a task.
+fn resume(error: JoinError) {
+    if error.is_panic() {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+/// Counts frames that no worker has taken; there are some only if workers failed.
+fn count_rest(frames: &FrameReceiver, ledger: &Ledger) {
+    while let Some(queued) = frames.try_recv() {
+        ledger.dropped_undecoded(DropReason::Defect, queued.frames.count_envelopes());
+    }
+}
+
+fn encoder(config: &Config) -> Encoder {
+    let shape = &config.shape;
+    Encoder::new(EncoderSettings {
+        events: config.events,
+        names: config.metadata.settings.fields,
+        add_tags: shape.add_tags,
+        extra_fields: shape.extra_fields.clone(),
+        tracing: shape.event_tracing.then(|| config.source.shard_id.clone()),
+        event_bytes_max: config.hec.max_event_bytes,
+    })
+}
+
+fn stages(config: &Config, metadata: Metadata, encoder: Encoder) -> Stages {
+    let limits = BatchLimits {
+        bytes: config.hec.batch_bytes,
+        events: config.hec.batch_events,
+        age: config.hec.flush_interval,
+    };
+    Stages::new(
+        Enricher::new(metadata),
+        Parking::new(config.metadata.wait, PARKING_BYTES_MAX / config.workers.get()),
+        encoder,
+        Batcher::new(limits, Arc::from(config.shape.index.as_str())),
+    )
+}
+
+/// The client for the Cloud Foundry API.
+pub(super) fn foundation(config: &Config) -> Result<Foundation, ClientError> {
+    let credentials =
+        Credentials { client_id: config.client_id.clone(), client_secret: config.client_secret.clone() };
+    let tls: &ClientTls = &config.cf_tls;
+    Ok(Foundation::new(Http::new(tls)?, config.api_endpoint.clone(), credentials))
+}
+
+/// The client for HEC.
+pub(super) fn hec_client(config: &Config) -> Result<Client, hec::ConfigError> {
+    let hec = &config.hec;
+    let retries = hec.retries.and_then(std::num::NonZeroU32::new);
+    Client::new(ClientConfig {
+        tls: hec.tls.clone(),
+        compression: hec.compression,
+        timeout: hec.timeout,
+        response: hec.response,
+        retries: retries.map_or(RetryLimit::Unlimited, RetryLimit::Attempts),
+        ..ClientConfig::new(hec.url.clone(), hec.token.clone())
+    })
+}

@@ -1,0 +1,100 @@
+//! What the nozzle tells about itself: one picture for `/status.json`, `/ready` and the demo.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::hec::{self, Client, GateState};
+use crate::nozzle::deliver::{Outbox, PoolStatus};
+use crate::nozzle::ledger::{Ledger, Snapshot};
+use crate::nozzle::metadata::{Metadata, MetadataStats};
+use crate::nozzle::queue::{FrameReceiver, QueueStatus};
+use crate::nozzle::source::{Sources, SourcesStatus};
+
+/// A view of the running nozzle. Cheap to clone, safe to ask at any time.
+#[derive(Clone, Debug)]
+pub struct StatusView {
+    pub(super) started: Instant,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) frames: FrameReceiver,
+    pub(super) outbox: Outbox,
+    pub(super) client: Arc<Client>,
+    pub(super) sources: Sources,
+    pub(super) metadata: Metadata,
+}
+
+/// The nozzle at one moment. Serializes to JSON without any secret.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The nozzle's version.
+    pub version: &'static str,
+    /// Milliseconds since the start.
+    pub uptime_ms: u64,
+    /// Why the nozzle is not ready; empty if it is.
+    pub not_ready: Vec<String>,
+    /// Whether both lines of the ledger balance at this moment; while envelopes move they may
+    /// be off by what is moving.
+    pub balanced: bool,
+    /// Where every envelope went.
+    pub ledger: Snapshot,
+    /// Frames waiting for a worker.
+    pub queue: QueueStatus,
+    /// Batches waiting for HEC.
+    pub delivery: PoolStatus,
+    /// The HEC endpoint.
+    pub hec: hec::Status,
+    /// The streams from Loggregator.
+    pub source: SourcesStatus,
+    /// What is known about apps.
+    pub metadata: MetadataStats,
+}
+
+impl StatusView {
+    /// The present picture.
+    pub fn get(&self) -> Status {
+        let ledger = self.ledger.snapshot();
+        let hec = self.client.status();
+        let source = self.sources.status();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_ms: milliseconds(self.started.elapsed()),
+            not_ready: not_ready(&source, &hec),
+            balanced: ledger.balance().is_ok(),
+            ledger,
+            queue: self.frames.status(),
+            delivery: self.outbox.status(),
+            hec,
+            source,
+            metadata: self.metadata.stats(),
+        }
+    }
+
+    /// The streams from Loggregator.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+}
+
+/// What keeps the nozzle from doing its work, in words an operator can act on.
+fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if source.connected == 0 {
+        let ends: Vec<_> = source.streams.iter().filter_map(|stream| stream.last_end.as_ref()).collect();
+        reasons.push(match ends.last() {
+            Some(end) => format!("no stream from Loggregator: {}; {}", end.message, end.next_step),
+            None => "no stream from Loggregator yet".to_owned(),
+        });
+    }
+    if hec.gate != GateState::Open {
+        let error = hec.last_error.as_ref().map_or("no reply yet", |error| &error.text);
+        let next_step = hec.next_step.map(|step| format!("; {step}")).unwrap_or_default();
+        reasons.push(format!("HEC takes no events: {error}{next_step}"));
+    }
+    reasons
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

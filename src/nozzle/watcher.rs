@@ -1,0 +1,111 @@
+//! Says in the log what the ledger counts: losses loudly, the flow once a minute.
+//!
+//! Stages count and never log; this task looks at the counters at a fixed pace, so that no loss is
+//! silent and no flood of losses floods the log.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::nozzle::ledger::{Drop as DropReason, Snapshot};
+use crate::nozzle::status::StatusView;
+
+/// How often losses are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Every how many looks the flow is logged.
+const LOOKS_PER_SUMMARY: u32 = 6;
+
+/// Looks at the ledger until `stop`, and once more then.
+pub async fn run(view: StatusView, stop: CancellationToken) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = view.get().ledger;
+    let mut summary = seen.clone();
+    let mut looks = 0;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        let now = view.get().ledger;
+        report(&seen, &now);
+        seen = now;
+        looks += 1;
+        if looks % LOOKS_PER_SUMMARY == 0 {
+            flow(&summary, &view);
+            summary = seen.clone();
+        }
+    }
+    report(&seen, &view.get().ledger);
+}
+
+/// Logs what was lost, refused or could not be read between two looks.
+fn report(before: &Snapshot, after: &Snapshot) {
+    for (reason, envelopes) in increase(&before.dropped, &after.dropped) {
+        let next_step = next_step(&reason);
+        tracing::error!(%reason, envelopes, next_step, "envelopes dropped");
+    }
+    for (code, envelopes) in increase(&before.rejected, &after.rejected) {
+        tracing::error!(%code, envelopes, next_step = "see the HEC code in docs/delivery.md", "splunk refused events for what they are");
+    }
+    for (kind, frames) in increase(&before.malformed, &after.malformed) {
+        tracing::warn!(%kind, frames, "frames or envelopes could not be decoded");
+    }
+    let unenriched = after.unenriched.saturating_sub(before.unenriched);
+    if unenriched > 0 {
+        tracing::warn!(
+            events = unenriched,
+            "events sent without app names: look-ups took longer than METADATA_WAIT"
+        );
+    }
+}
+
+fn increase(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Vec<(String, u64)> {
+    let earlier = |reason: &String| before.get(reason).copied().unwrap_or_default();
+    after
+        .iter()
+        .map(|(reason, n)| (reason.clone(), n.saturating_sub(earlier(reason))))
+        .filter(|(_, n)| *n > 0)
+        .collect()
+}
+
+fn next_step(reason: &str) -> &'static str {
+    let known = DropReason::ALL.iter().find(|known| known.label() == reason);
+    match known {
+        Some(DropReason::QueueFull) => {
+            "the workers lack CPU: add instances or CPU, or raise QUEUE_MAX_BYTES for spikes"
+        }
+        Some(DropReason::DeliveryFull) => {
+            "splunk takes less than comes in: look at /status.json hec, add HEC capacity, or raise DELIVERY_MAX_BYTES"
+        }
+        Some(DropReason::RetriesExhausted) => "remove HEC_RETRIES to keep trying while there is room",
+        Some(DropReason::Shutdown) => "splunk did not take all within SHUTDOWN_TIMEOUT",
+        Some(DropReason::Defect) | None => "a defect of the nozzle: please report it with the log",
+    }
+}
+
+/// Logs how much went through.
+fn flow(before: &Snapshot, view: &StatusView) {
+    let status = view.get();
+    let ledger = &status.ledger;
+    tracing::info!(
+        received = ledger.received.saturating_sub(before.received),
+        delivered = ledger.delivered.saturating_sub(before.delivered),
+        filtered = sum(&ledger.filtered).saturating_sub(sum(&before.filtered)),
+        dropped = ledger.lost().saturating_sub(before.lost()),
+        rejected = sum(&ledger.rejected).saturating_sub(sum(&before.rejected)),
+        buffered = ledger.buffered(),
+        queue_bytes = status.queue.bytes,
+        delivery_bytes = status.delivery.bytes,
+        streams = status.source.connected,
+        "the last minute"
+    );
+}
+
+fn sum(rows: &BTreeMap<String, u64>) -> u64 {
+    rows.values().sum()
+}
