@@ -174,19 +174,14 @@ impl Session {
     pub(super) async fn close(mut self, mut late: impl FnMut(Vec<Bytes>)) {
         let farewell = async {
             let message = Message::close(Some(CloseCode::NORMAL_CLOSURE), "");
-            // A websocket that is closed already cannot be closed again.
-            if self.socket.websocket.send(message).await.is_err() {
-                return;
-            }
-            loop {
+            let mut open = self.socket.websocket.send(message).await.is_ok();
+            while open {
                 let mut group = Vec::new();
-                let read = self.read(&mut group).await;
+                open = self.read(&mut group).await.is_ok();
                 late(group);
-                if read.is_err() {
-                    break;
-                }
             }
-            // The peer may be gone already.
+            // What is left to be written is the answer to the peer's close. The peer may be gone.
+            let _ = self.socket.websocket.flush().await;
             let _ = self.socket.websocket.get_mut().shutdown().await;
         };
         // Whatever is left undone, the socket is closed when this returns.

@@ -3,6 +3,7 @@
 mod firehose;
 mod grpc;
 mod rlp;
+mod simulated;
 mod traffic_controller;
 
 use std::net::SocketAddr;

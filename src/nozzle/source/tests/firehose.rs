@@ -104,6 +104,9 @@ async fn each_way_to_end_is_named_and_the_next_stream_is_opened() {
             taken.append(&mut running.take(FrameKind::V1Envelope, 1).await);
         }
         assert_eq!(server.tokens(), 1, "{reason}: the token was not to blame");
+        if reason == "closed" {
+            running.wait_for("sent the close back", |_| server.closes() == 1).await;
+        }
     }
 }
 

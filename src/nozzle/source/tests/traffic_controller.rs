@@ -64,6 +64,7 @@ struct Shared {
     tokens: AtomicU64,
     open: watch::Sender<usize>,
     most_open: AtomicU64,
+    closes: AtomicU64,
 }
 
 /// The servers; they end with this value.
@@ -104,6 +105,11 @@ impl TrafficController {
     /// The most connections there were at one time.
     pub(super) fn most_open(&self) -> u64 {
         self.shared.most_open.load(Relaxed)
+    }
+
+    /// How many close frames the client has sent, or sent back.
+    pub(super) fn closes(&self) -> u64 {
+        self.shared.closes.load(Relaxed)
     }
 
     /// Waits until all connections are closed.
@@ -185,7 +191,9 @@ async fn converse(mut io: TlsStream<TcpStream>, shared: &Shared) {
         perform(&mut websocket, act).await;
     }
     // Answers the client's close, and notices its end.
-    while websocket.next().await.is_some_and(|message| message.is_ok()) {}
+    while let Some(Ok(message)) = websocket.next().await {
+        shared.closes.fetch_add(message.is_close().into(), Relaxed);
+    }
 }
 
 /// The value of a header in a request's head.
