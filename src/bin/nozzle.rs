@@ -1,6 +1,11 @@
-//! The `nozzle` command.
+//! The `nozzle` command. All of it is in the library: see `firehose_nozzle::cli`.
 
+use std::process::ExitCode;
+
+// Many small allocations of the same sizes across threads: measured a third faster.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    firehose_nozzle::cli::main()
+}

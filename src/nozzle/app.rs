@@ -43,6 +43,9 @@ const PARKING_BYTES_MAX: usize = 8 << 20;
 /// What is kept of SHUTDOWN_TIMEOUT for counting what could not be delivered.
 const COUNTING_TIME: Duration = Duration::from_millis(500);
 
+/// What tasks beside the events' way get to end by themselves.
+const SIDE_TIME: Duration = Duration::from_millis(300);
+
 /// Why the nozzle cannot be put together, although each setting by itself is fine.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -122,7 +125,15 @@ impl App {
         let mut line = Tasks::new();
 
         let metadata = self.start_metadata(&mut side, &ended);
-        let (sources, reading) = Sources::start(self.source_plan()?, self.sender, shutdown.child_token())?;
+        let plan = source_plan(config, &self.foundation)?;
+        tracing::info!(
+            source = plan.kind.label(),
+            streams = plan.streams,
+            shard_id = %plan.shard_id,
+            events = ?config.events,
+            "reading from loggregator"
+        );
+        let (sources, reading) = Sources::start(plan, self.sender, shutdown.child_token())?;
         let view = StatusView {
             started: Instant::now(),
             ledger: Arc::clone(&self.ledger),
@@ -138,7 +149,7 @@ impl App {
         side.spawn("watcher", watcher::run(view.clone(), ended.clone()));
         watch(view);
 
-        line.spawn("sources", async { drop(reading.await.map_err(resume)) });
+        line.spawn("sources", async { reading.await.unwrap_or_else(resume) });
         let encoder = encoder(config);
         for _ in 0..config.workers.get() {
             let worker = Worker {
@@ -164,9 +175,13 @@ impl App {
         wait(&mut line, &shutdown, config.shutdown_timeout, &hurry, &mut failures).await;
         count_rest(&self.frames, &self.ledger);
         ended.cancel();
-        while let Some(joined) = side.join_next().await {
-            note(joined, &mut failures);
-        }
+        let side_ends = async {
+            while let Some(joined) = side.join_next().await {
+                note(joined, &mut failures);
+            }
+        };
+        // A client of the admin server may be slow; nobody waits for it.
+        let _ = tokio::time::timeout(SIDE_TIME, side_ends).await;
         Ok(Report { ledger: self.ledger.snapshot(), failures })
     }
 
@@ -179,39 +194,32 @@ impl App {
         side.spawn("metadata", task);
         metadata
     }
+}
 
-    fn source_plan(&self) -> Result<SourcePlan, BuildError> {
-        let source = &self.config.source;
-        let rlp = source.rlp.as_ref().filter(|_| source.choice != SourceChoice::Firehose);
-        let kind = match rlp {
-            Some(rlp) => SourceKind::Grpc {
-                address: rlp.address.clone(),
-                server_name: rlp.server_name.clone(),
-                tls: rlp.tls.clone(),
-            },
-            None => {
-                SourceKind::Firehose { foundation: self.foundation.clone(), tls: self.config.cf_tls.clone() }
-            }
-        };
-        let kinds = selector_kinds(self.config.events, rlp.is_some());
-        if kinds == SelectorKinds::default() {
-            return Err(BuildError::NothingSelected);
-        }
-        tracing::info!(
-            source = if rlp.is_some() { "grpc" } else { "firehose" },
-            streams = source.streams,
-            shard_id = %source.shard_id,
-            events = ?self.config.events,
-            "reading from loggregator"
-        );
-        Ok(SourcePlan {
-            kind,
-            streams: source.streams,
-            shard_id: source.shard_id.clone(),
-            kinds,
-            idle_timeout: source.idle_timeout,
-        })
+/// Where to read from. Decided from the configuration alone: instances that differed would get
+/// everything twice.
+pub(super) fn source_plan(config: &Config, foundation: &Foundation) -> Result<SourcePlan, BuildError> {
+    let source = &config.source;
+    let rlp = source.rlp.as_ref().filter(|_| source.choice != SourceChoice::Firehose);
+    let kinds = selector_kinds(config.events, rlp.is_some());
+    if kinds == SelectorKinds::default() {
+        return Err(BuildError::NothingSelected);
     }
+    let kind = match rlp {
+        Some(rlp) => SourceKind::Grpc {
+            address: rlp.address.clone(),
+            server_name: rlp.server_name.clone(),
+            tls: rlp.tls.clone(),
+        },
+        None => SourceKind::Firehose { foundation: foundation.clone(), tls: config.cf_tls.clone() },
+    };
+    Ok(SourcePlan {
+        kind,
+        streams: source.streams,
+        shard_id: source.shard_id.clone(),
+        kinds,
+        idle_timeout: source.idle_timeout,
+    })
 }
 
 /// What EVENTS needs of the platform.

@@ -187,7 +187,8 @@ impl SourcePlan {
 }
 
 impl SourceKind {
-    fn label(&self) -> &'static str {
+    /// `grpc` or `firehose`.
+    pub fn label(&self) -> &'static str {
         match self {
             Self::Grpc { .. } => "grpc",
             Self::Firehose { .. } => "firehose",

@@ -1,0 +1,265 @@
+//! The command line of `nozzle`: `run` (the default), `check`, `demo`, `config`.
+//!
+//! Arguments and environment are read here and nowhere else; everything further on gets them
+//! handed in.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::nozzle::app::{App, Report};
+use crate::nozzle::check;
+use crate::nozzle::config::flags::{self, FlagValues};
+use crate::nozzle::config::{Config, Faults, Inputs, render};
+use crate::nozzle::demo::{self, DemoOptions, DemoSource};
+use crate::task::Tasks;
+use crate::telemetry::{self, LogFormat, LogTarget};
+use crate::tls;
+use crate::units::parse_duration;
+
+/// `EX_SOFTWARE`: a defect of the nozzle itself.
+const EXIT_DEFECT: u8 = 70;
+/// `EX_UNAVAILABLE`: a check has failed.
+const EXIT_UNAVAILABLE: u8 = 69;
+/// `EX_CONFIG`: the configuration cannot be used.
+const EXIT_CONFIG: u8 = 78;
+/// A second signal: 128 and the number of SIGTERM, as a shell would report it.
+const EXIT_FORCED: i32 = 143;
+
+/// Runs the command with the process's arguments and environment.
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the terminal's side")]
+pub fn main() -> ExitCode {
+    tls::install_provider();
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_CONFIG } else { 0 };
+            // Nothing can be done if the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match matches.subcommand() {
+        Some(("check", matches)) => with_config(matches, check_config),
+        Some(("config", matches)) => with_config(matches, |config| {
+            print!("{}", render(config.show()));
+            ExitCode::SUCCESS
+        }),
+        Some(("demo", matches)) => run_demo(matches),
+        Some((_, matches)) => with_config(matches, run),
+        None => with_config(&matches, run),
+    }
+}
+
+fn command() -> Command {
+    let settings = |name: &'static str, about: &'static str| Command::new(name).about(about).args(flags::args());
+    Command::new("nozzle")
+        .about("Delivers every log and metric of a Cloud Foundry foundation to Splunk, and accounts for each one")
+        .long_about(
+            "Delivers every log and metric of a Cloud Foundry foundation to Splunk, and accounts for each one.\n\n\
+             Without a command it runs the nozzle. Settings come from flags, environment variables (the names \
+             below in upper case, with underscores), CONFIG_FILE and VCAP_SERVICES, in this order.",
+        )
+        .version(env!("CARGO_PKG_VERSION"))
+        .args_conflicts_with_subcommands(true)
+        .args(flags::args())
+        .subcommand(settings("run", "Run the nozzle (the default)"))
+        .subcommand(settings(
+            "check",
+            "Check the configuration, the token, the log stream and Splunk, and say what is wrong",
+        ))
+        .subcommand(settings("config", "Show every setting with its value and where it comes from"))
+        .subcommand(demo_command())
+}
+
+fn demo_command() -> Command {
+    Command::new("demo")
+        .about("Run the nozzle between a simulated foundation and a simulated Splunk, on loopback")
+        .arg(
+            Arg::new("events-per-second")
+                .long("events-per-second")
+                .value_name("N")
+                .default_value("5000")
+                .value_parser(value_parser!(u64))
+                .help("Envelopes per second; 0: as fast as they are read"),
+        )
+        .arg(
+            Arg::new("apps")
+                .long("apps")
+                .value_name("N")
+                .default_value("20")
+                .value_parser(value_parser!(u16).range(1..))
+                .help("Apps that log"),
+        )
+        .arg(
+            Arg::new("source")
+                .long("source")
+                .value_name("SOURCE")
+                .default_value("grpc")
+                .value_parser(["grpc", "firehose"])
+                .help("How the nozzle reads: RLP over gRPC (v2) or the v1 firehose"),
+        )
+        .arg(
+            Arg::new("duration")
+                .long("duration")
+                .value_name("TIME")
+                .default_value("30s")
+                .value_parser(parse_demo_duration)
+                .help("How long envelopes are sent, such as 30s or 5m"),
+        )
+}
+
+fn parse_demo_duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text).map_err(|error| error.to_string())?;
+    if duration < Duration::from_secs(1) {
+        return Err("expected at least 1s".to_owned());
+    }
+    Ok(duration)
+}
+
+/// Loads the configuration and goes on with it, or says what is wrong with it.
+#[allow(clippy::print_stderr, reason = "faults go to standard error, before logging is configured")]
+fn with_config(matches: &ArgMatches, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    let inputs = Inputs::new(FlagValues::from_matches(matches), std::env::vars_os());
+    match Config::load(&inputs) {
+        Ok((config, warnings)) => {
+            for warning in warnings {
+                eprintln!("warning: {warning}");
+            }
+            then(config)
+        }
+        Err(faults) => {
+            eprintln!("{faults}");
+            ExitCode::from(u8::try_from(Faults::EXIT_CODE).unwrap_or(EXIT_CONFIG))
+        }
+    }
+}
+
+fn run(config: Config) -> ExitCode {
+    telemetry::init(config.log.format, &config.log.level, LogTarget::Stdout);
+    let Some(runtime) = runtime() else { return ExitCode::from(EXIT_DEFECT) };
+    runtime.block_on(async {
+        let app = match App::build(config) {
+            Ok(app) => app,
+            Err(error) => return fail(&error),
+        };
+        let shutdown = CancellationToken::new();
+        let mut signals = Tasks::new();
+        signals.spawn("signals", wait_for_signals(shutdown.clone()));
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+        let ended = app.run(shutdown, |_| {}).await;
+        signals.shutdown().await;
+        match ended {
+            Ok(report) => conclude(&report),
+            Err(error) => fail(&error),
+        }
+    })
+}
+
+/// A configuration that cannot be used although each setting can.
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    let cause = chain(error);
+    tracing::error!(error = %cause, next_step = "mend the setting and start again", "the configuration cannot be used");
+    ExitCode::from(EXIT_CONFIG)
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Logs the final ledger.
+fn conclude(report: &Report) -> ExitCode {
+    let ledger = &report.ledger;
+    let detail = serde_json::to_string(ledger).unwrap_or_default();
+    match ledger.balance() {
+        Ok(()) if report.failures.is_empty() => {
+            tracing::info!(
+                received = ledger.received,
+                delivered = ledger.delivered,
+                dropped = ledger.lost(),
+                balanced = true,
+                ledger = detail,
+                "stopped"
+            );
+            ExitCode::SUCCESS
+        }
+        balance => {
+            let error = balance.err().map(|imbalance| imbalance.to_string()).unwrap_or_default();
+            tracing::error!(ledger = detail, failures = ?report.failures, %error, "stopped with a defect");
+            ExitCode::from(EXIT_DEFECT)
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT asks for an orderly end, the second ends at once.
+async fn wait_for_signals(shutdown: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::warn!("signals cannot be watched: the process ends without draining when it is told to");
+        return std::future::pending().await;
+    };
+    for count in 0.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if count > 0 {
+            tracing::error!("a second signal: ending at once, what is buffered is lost");
+            std::process::exit(EXIT_FORCED);
+        }
+        shutdown.cancel();
+    }
+}
+
+fn runtime() -> Option<Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("nozzle").build();
+    built.inspect_err(|error| tracing::error!(%error, "the runtime cannot be started")).ok()
+}
+
+#[allow(clippy::print_stdout, reason = "the result of a check is for a person")]
+fn check_config(config: Config) -> ExitCode {
+    telemetry::init(config.log.format, "off", LogTarget::Stderr);
+    let Some(runtime) = runtime() else { return ExitCode::from(EXIT_DEFECT) };
+    let mut failed = false;
+    runtime.block_on(check::run(&config, |finding| {
+        failed |= finding.is_failure();
+        println!("{finding}");
+    }));
+    ExitCode::from(if failed { EXIT_UNAVAILABLE } else { 0 })
+}
+
+#[allow(clippy::print_stderr, reason = "the demo talks to a person")]
+fn run_demo(matches: &ArgMatches) -> ExitCode {
+    telemetry::init(LogFormat::Text, "warn", LogTarget::Stderr);
+    let Some(runtime) = runtime() else { return ExitCode::from(EXIT_DEFECT) };
+    let options = DemoOptions {
+        events_per_second: *matches.get_one("events-per-second").unwrap_or(&5000),
+        apps: usize::from(*matches.get_one::<u16>("apps").unwrap_or(&20)),
+        source: match matches.get_one::<String>("source").map(String::as_str) {
+            Some("firehose") => DemoSource::Firehose,
+            _ => DemoSource::Grpc,
+        },
+        duration: *matches.get_one("duration").unwrap_or(&Duration::from_secs(30)),
+    };
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let mut signals = Tasks::new();
+        signals.spawn("signals", wait_for_signals(stop.clone()));
+        let ended = demo::run(&options, &stop).await;
+        signals.shutdown().await;
+        match ended {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::from(EXIT_DEFECT)
+            }
+        }
+    })
+}
