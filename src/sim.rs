@@ -7,4 +7,5 @@ pub mod convert;
 pub mod foundation;
 pub mod hec;
 mod listen;
+pub mod load;
 pub mod wire;

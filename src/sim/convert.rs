@@ -16,16 +16,24 @@ use crate::proto::loggregator::value::Data;
 /// What makes a gauge a container metric when all of them are there.
 const CONTAINER_METRICS: [&str; 5] = ["cpu", "memory", "disk", "memory_quota", "disk_quota"];
 
-/// Tags that v1 has fields for, or that only say how the envelope came in.
-const NOT_TAGS: [&str; 6] = ["__v1_type", "origin", "deployment", "job", "index", "ip"];
+/// Only says how the envelope came in.
+const V1_TYPE: &str = "__v1_type";
 
 /// The v1 envelopes a v1 consumer gets for one v2 envelope; often one, sometimes none.
-pub fn to_v1(envelope: &v2::Envelope) -> Vec<v1::Envelope> {
-    match &envelope.message {
-        Some(Message::Log(log)) => from_log(envelope, log).into_iter().collect(),
-        Some(Message::Counter(counter)) => vec![from_counter(envelope, counter)],
-        Some(Message::Gauge(gauge)) => from_gauge(envelope, gauge),
-        Some(Message::Timer(timer)) => from_timer(envelope, timer).into_iter().collect(),
+pub fn to_v1(mut envelope: v2::Envelope) -> Vec<v1::Envelope> {
+    let mut tags = Tags::of(&mut envelope);
+    let message = envelope.message.take();
+    match message {
+        Some(Message::Log(log)) => from_log(&envelope, log, tags).into_iter().collect(),
+        Some(Message::Counter(counter)) => {
+            tags.add_instance(&envelope);
+            let counter_event =
+                v1::CounterEvent { name: counter.name, delta: counter.delta, total: Some(counter.total) };
+            let base = base(&envelope, EventType::CounterEvent, tags);
+            vec![v1::Envelope { counter_event: Some(counter_event), ..base }]
+        }
+        Some(Message::Gauge(gauge)) => from_gauge(&envelope, gauge, tags),
+        Some(Message::Timer(timer)) => from_timer(&envelope, &timer, tags).into_iter().collect(),
         Some(Message::Event(_)) | None => Vec::new(),
     }
 }
@@ -41,75 +49,50 @@ pub fn app_of(envelope: &v1::Envelope) -> Option<String> {
     envelope.http_start_stop.as_ref()?.application_id.as_ref().map(uuid_text)
 }
 
-fn from_log(envelope: &v2::Envelope, log: &v2::Log) -> Option<v1::Envelope> {
-    if tag(envelope, "__v1_type").as_deref() == Some("Error") {
-        return Some(from_error(envelope, log));
+fn from_log(envelope: &v2::Envelope, log: v2::Log, mut tags: Tags) -> Option<v1::Envelope> {
+    if tags.take(V1_TYPE) == "Error" {
+        let error = v1::Error {
+            source: tags.take("source"),
+            code: wrap_i32(integer(&tags.take("code"))),
+            message: String::from_utf8_lossy(&log.payload).into_owned(),
+        };
+        return Some(v1::Envelope { error: Some(error), ..base(envelope, EventType::Error, tags) });
     }
     if log.payload.is_empty() {
         return None;
     }
-    let mut tags = tags(envelope);
-    let source_type = tag(envelope, "source_type").unwrap_or_default();
-    tags.remove("source_type");
     let kind = if log.r#type == v2::log::Type::Out as i32 {
         v1::log_message::MessageType::Out
     } else {
         v1::log_message::MessageType::Err
     };
-    Some(v1::Envelope {
-        log_message: Some(v1::LogMessage {
-            message: log.payload.clone(),
-            message_type: kind as i32,
-            timestamp: envelope.timestamp,
-            app_id: Some(envelope.source_id.clone()),
-            source_type: Some(source_type),
-            source_instance: Some(envelope.instance_id.clone()),
-        }),
-        ..base(envelope, EventType::LogMessage, tags)
-    })
-}
-
-fn from_error(envelope: &v2::Envelope, log: &v2::Log) -> v1::Envelope {
-    let mut tags = tags(envelope);
-    let source = tag(envelope, "source").unwrap_or_default();
-    let code = integer(tag(envelope, "code").as_deref());
-    tags.remove("source");
-    tags.remove("code");
-    let message = String::from_utf8_lossy(&log.payload).into_owned();
-    v1::Envelope {
-        error: Some(v1::Error { source, code: wrap_i32(code), message }),
-        ..base(envelope, EventType::Error, tags)
-    }
-}
-
-fn from_counter(envelope: &v2::Envelope, counter: &v2::Counter) -> v1::Envelope {
-    v1::Envelope {
-        counter_event: Some(v1::CounterEvent {
-            name: counter.name.clone(),
-            delta: counter.delta,
-            total: Some(counter.total),
-        }),
-        ..base(envelope, EventType::CounterEvent, tags_with_instance(envelope))
-    }
-}
-
-fn from_gauge(envelope: &v2::Envelope, gauge: &v2::Gauge) -> Vec<v1::Envelope> {
-    if let Some(container) = from_container_gauge(envelope, gauge) {
-        return vec![container];
-    }
-    let tags = tags_with_instance(envelope);
-    let metric = |(name, metric): (&String, &v2::GaugeValue)| v1::Envelope {
-        value_metric: Some(v1::ValueMetric {
-            name: name.clone(),
-            value: metric.value,
-            unit: metric.unit.clone(),
-        }),
-        ..base(envelope, EventType::ValueMetric, tags.clone())
+    let log_message = v1::LogMessage {
+        message: log.payload,
+        message_type: kind as i32,
+        timestamp: envelope.timestamp,
+        app_id: Some(envelope.source_id.clone()),
+        source_type: Some(tags.take("source_type")),
+        source_instance: Some(envelope.instance_id.clone()),
     };
-    gauge.metrics.iter().map(metric).collect()
+    let base = base(envelope, EventType::LogMessage, tags);
+    Some(v1::Envelope { log_message: Some(log_message), ..base })
 }
 
-fn from_container_gauge(envelope: &v2::Envelope, gauge: &v2::Gauge) -> Option<v1::Envelope> {
+fn from_gauge(envelope: &v2::Envelope, gauge: v2::Gauge, mut tags: Tags) -> Vec<v1::Envelope> {
+    if let Some(metric) = container_metric(envelope, &gauge) {
+        let base = base(envelope, EventType::ContainerMetric, tags);
+        return vec![v1::Envelope { container_metric: Some(metric), ..base }];
+    }
+    tags.add_instance(envelope);
+    let base = base(envelope, EventType::ValueMetric, tags);
+    let metric = |(name, metric): (String, v2::GaugeValue)| v1::Envelope {
+        value_metric: Some(v1::ValueMetric { name, value: metric.value, unit: metric.unit }),
+        ..base.clone()
+    };
+    gauge.metrics.into_iter().map(metric).collect()
+}
+
+fn container_metric(envelope: &v2::Envelope, gauge: &v2::Gauge) -> Option<v1::ContainerMetric> {
     // A metric with neither unit nor value counts as missing.
     let value = |name: &str| {
         let metric = gauge.metrics.get(name)?;
@@ -118,94 +101,94 @@ fn from_container_gauge(envelope: &v2::Envelope, gauge: &v2::Gauge) -> Option<v1
     let [cpu, memory, disk, memory_quota, disk_quota] = CONTAINER_METRICS.map(value);
     let instance_index = match gauge.metrics.get("instance_index") {
         Some(metric) => wrap_i32(truncate(metric.value)),
-        None => wrap_i32(integer(Some(&envelope.instance_id))),
+        None => wrap_i32(integer(&envelope.instance_id)),
     };
-    Some(v1::Envelope {
-        container_metric: Some(v1::ContainerMetric {
-            application_id: envelope.source_id.clone(),
-            instance_index,
-            cpu_percentage: cpu?,
-            memory_bytes: unsigned(memory?),
-            disk_bytes: unsigned(disk?),
-            memory_bytes_quota: Some(unsigned(memory_quota?)),
-            disk_bytes_quota: Some(unsigned(disk_quota?)),
-        }),
-        ..base(envelope, EventType::ContainerMetric, tags(envelope))
+    Some(v1::ContainerMetric {
+        application_id: envelope.source_id.clone(),
+        instance_index,
+        cpu_percentage: cpu?,
+        memory_bytes: unsigned(memory?),
+        disk_bytes: unsigned(disk?),
+        memory_bytes_quota: Some(unsigned(memory_quota?)),
+        disk_bytes_quota: Some(unsigned(disk_quota?)),
     })
 }
 
-fn from_timer(envelope: &v2::Envelope, timer: &v2::Timer) -> Option<v1::Envelope> {
-    let mut tags = tags(envelope);
-    let mut take = |name: &str| {
-        tags.remove(name);
-        tag(envelope, name).unwrap_or_default()
-    };
-    let peer_type = v1::PeerType::from_str_name(&take("peer_type")).map_or(0, |kind| kind as i32);
-    let method = v1::Method::from_str_name(&take("method")).map_or(0, |method| method as i32);
-    let request_id = uuid(&take("request_id"));
+fn from_timer(envelope: &v2::Envelope, timer: &v2::Timer, mut tags: Tags) -> Option<v1::Envelope> {
+    let peer_type = v1::PeerType::from_str_name(&tags.take("peer_type"));
+    let method = v1::Method::from_str_name(&tags.take("method"));
     let start_stop = v1::HttpStartStop {
         start_timestamp: timer.start,
         stop_timestamp: timer.stop,
-        request_id: request_id?,
-        peer_type,
-        method,
-        uri: take("uri"),
-        remote_address: take("remote_address"),
-        user_agent: take("user_agent"),
-        status_code: wrap_i32(integer(Some(&take("status_code")))),
-        content_length: integer(Some(&take("content_length"))),
+        request_id: uuid(&tags.take("request_id"))?,
+        // 0 is no number of these enumerations; the platform writes it all the same.
+        peer_type: peer_type.map_or(0, |kind| kind as i32),
+        method: method.map_or(0, |method| method as i32),
+        uri: tags.take("uri"),
+        remote_address: tags.take("remote_address"),
+        user_agent: tags.take("user_agent"),
+        status_code: wrap_i32(integer(&tags.take("status_code"))),
+        content_length: integer(&tags.take("content_length")),
         application_id: uuid(&envelope.source_id),
-        instance_index: Some(wrap_i32(integer(Some(&envelope.instance_id)))),
-        instance_id: Some(take("routing_instance_id")),
-        forwarded: take("forwarded").split('\n').map(str::to_owned).collect(),
+        instance_index: Some(wrap_i32(integer(&envelope.instance_id))),
+        instance_id: Some(tags.take("routing_instance_id")),
+        forwarded: tags.take("forwarded").split('\n').map(str::to_owned).collect(),
     };
-    Some(v1::Envelope { http_start_stop: Some(start_stop), ..base(envelope, EventType::HttpStartStop, tags) })
+    let base = base(envelope, EventType::HttpStartStop, tags);
+    Some(v1::Envelope { http_start_stop: Some(start_stop), ..base })
 }
 
-fn base(envelope: &v2::Envelope, kind: EventType, tags: BTreeMap<String, String>) -> v1::Envelope {
-    // Written even when empty: the platform does so.
-    let field = |name| Some(tag(envelope, name).unwrap_or_default());
+fn base(envelope: &v2::Envelope, kind: EventType, mut tags: Tags) -> v1::Envelope {
+    tags.take(V1_TYPE);
     v1::Envelope {
-        origin: tag(envelope, "origin").unwrap_or_default(),
+        origin: tags.take("origin"),
         event_type: kind as i32,
         timestamp: Some(envelope.timestamp),
-        deployment: field("deployment"),
-        job: field("job"),
-        index: field("index"),
-        ip: field("ip"),
-        tags,
+        // Written even when empty: the platform does so.
+        deployment: Some(tags.take("deployment")),
+        job: Some(tags.take("job")),
+        index: Some(tags.take("index")),
+        ip: Some(tags.take("ip")),
+        tags: tags.all,
         ..v1::Envelope::default()
     }
 }
 
-/// One tag as text: a plain one first, else a deprecated one.
-fn tag(envelope: &v2::Envelope, name: &str) -> Option<String> {
-    envelope.tags.get(name).cloned().or_else(|| deprecated(envelope.deprecated_tags.get(name)?))
+/// The tags of an envelope, both maps as one.
+struct Tags {
+    /// Here a deprecated tag wins over a plain one of the same name.
+    all: BTreeMap<String, String>,
+    /// The plain ones that lost; they win where a tag becomes a field.
+    shadowed: BTreeMap<String, String>,
 }
 
-/// All tags that stay tags. Here a deprecated one wins over a plain one of the same name.
-fn tags(envelope: &v2::Envelope) -> BTreeMap<String, String> {
-    let mut tags = envelope.tags.clone();
-    for (name, value) in &envelope.deprecated_tags {
-        if let Some(text) = deprecated(value) {
-            tags.insert(name.clone(), text);
+impl Tags {
+    /// Moves the tags out of an envelope.
+    fn of(envelope: &mut v2::Envelope) -> Self {
+        let mut tags = Self { all: std::mem::take(&mut envelope.tags), shadowed: BTreeMap::new() };
+        for (name, value) in std::mem::take(&mut envelope.deprecated_tags) {
+            let Some(text) = deprecated(&value) else { continue };
+            if let Some(plain) = tags.all.insert(name.clone(), text) {
+                tags.shadowed.insert(name, plain);
+            }
+        }
+        if !envelope.source_id.is_empty() {
+            tags.all.insert("source_id".to_owned(), envelope.source_id.clone());
+        }
+        tags
+    }
+
+    /// Removes a tag and gives its value, empty if there is none.
+    fn take(&mut self, name: &str) -> String {
+        let value = self.all.remove(name);
+        self.shadowed.remove(name).or(value).unwrap_or_default()
+    }
+
+    fn add_instance(&mut self, envelope: &v2::Envelope) {
+        if !envelope.instance_id.is_empty() {
+            self.all.insert("instance_id".to_owned(), envelope.instance_id.clone());
         }
     }
-    for name in NOT_TAGS {
-        tags.remove(name);
-    }
-    if !envelope.source_id.is_empty() {
-        tags.insert("source_id".to_owned(), envelope.source_id.clone());
-    }
-    tags
-}
-
-fn tags_with_instance(envelope: &v2::Envelope) -> BTreeMap<String, String> {
-    let mut tags = tags(envelope);
-    if !envelope.instance_id.is_empty() {
-        tags.insert("instance_id".to_owned(), envelope.instance_id.clone());
-    }
-    tags
 }
 
 fn deprecated(value: &v2::Value) -> Option<String> {
@@ -220,8 +203,8 @@ fn deprecated(value: &v2::Value) -> Option<String> {
 }
 
 /// A decimal number, or 0.
-fn integer(text: Option<&str>) -> i64 {
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+fn integer(text: &str) -> i64 {
+    text.parse().unwrap_or(0)
 }
 
 /// Keeps the low 32 bits, as the platform does: 4294967496 becomes 200.

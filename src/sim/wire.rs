@@ -15,12 +15,12 @@ use crate::proto::loggregator::value::Data;
 
 /// Key of `EnvelopeBatch.batch`, and of any first field that is length-delimited.
 pub(crate) const FIRST_FIELD: u8 = 1 << 3 | LENGTH_DELIMITED;
-const SECOND_FIELD: u8 = 2 << 3 | LENGTH_DELIMITED;
+pub(crate) const SECOND_FIELD: u8 = 2 << 3 | LENGTH_DELIMITED;
 const LENGTH_DELIMITED: u8 = 2;
 
 const SOURCE_ID: u32 = 2;
 const DEPRECATED_TAGS: u32 = 3;
-const V2_TAGS: u8 = 9;
+pub(crate) const V2_TAGS: u8 = 9;
 const V1_TAGS: u8 = 17;
 
 /// What an envelope carries.
@@ -138,6 +138,11 @@ impl Encoded {
         &self.record
     }
 
+    /// As [`Encoded::record`], without keeping the envelope.
+    pub(crate) fn into_record(self) -> Bytes {
+        self.record
+    }
+
     /// The envelope alone.
     pub fn body(&self) -> Bytes {
         self.record.slice(self.body_at..)
@@ -175,7 +180,7 @@ impl Encoded {
 }
 
 /// Writes key and length of a batch entry; gives how many bytes that took.
-pub(crate) fn record_header(body_len: usize, out: &mut BytesMut) -> usize {
+pub(crate) fn record_header(body_len: usize, out: &mut impl BufMut) -> usize {
     out.put_u8(FIRST_FIELD);
     encode_varint(body_len as u64, out);
     1 + encoded_len_varint(body_len as u64)
@@ -235,7 +240,7 @@ fn put_envelope(envelope: &v2::Envelope, out: &mut BytesMut) {
         instance_id: envelope.instance_id.clone(),
         ..v2::Envelope::default()
     };
-    out.put_slice(&head.encode_to_vec());
+    head.encode_raw(out);
     put_tags(V2_TAGS, &envelope.tags, out);
     if let Some(message) = &envelope.message {
         message.encode(out);
@@ -246,7 +251,7 @@ fn put_envelope(envelope: &v2::Envelope, out: &mut BytesMut) {
 pub(crate) fn encode_v1(mut envelope: v1::Envelope) -> BytesMut {
     let tags = std::mem::take(&mut envelope.tags);
     let mut out = BytesMut::with_capacity(envelope.encoded_len() + 32 * tags.len());
-    out.put_slice(&envelope.encode_to_vec());
+    envelope.encode_raw(&mut out);
     put_tags(V1_TAGS, &tags, &mut out);
     out
 }
@@ -256,21 +261,21 @@ fn put_tags(number: u8, tags: &std::collections::BTreeMap<String, String>, out: 
     // The platform's maps have no order; a consumer that relies on one must notice.
     fastrand::shuffle(&mut order);
     for (name, value) in order {
-        put_tag(number, name, value, out);
+        put_tag(number, name.as_bytes(), value.as_bytes(), out);
     }
 }
 
 /// One entry of a map of strings; name and value are always written.
-pub(crate) fn put_tag(number: u8, name: &str, value: &str, out: &mut BytesMut) {
-    let len = |text: &str| 1 + encoded_len_varint(text.len() as u64) + text.len();
+pub(crate) fn put_tag(number: u8, name: &[u8], value: &[u8], out: &mut impl BufMut) {
+    let len = |text: &[u8]| 1 + encoded_len_varint(text.len() as u64) + text.len();
     encode_varint(u64::from(number) << 3 | u64::from(LENGTH_DELIMITED), out);
     encode_varint((len(name) + len(value)) as u64, out);
-    put_text(FIRST_FIELD, name.as_bytes(), out);
-    put_text(SECOND_FIELD, value.as_bytes(), out);
+    put_text(FIRST_FIELD, name, out);
+    put_text(SECOND_FIELD, value, out);
 }
 
 /// Key, length and bytes.
-pub(crate) fn put_text(key: u8, text: &[u8], out: &mut BytesMut) {
+pub(crate) fn put_text(key: u8, text: &[u8], out: &mut impl BufMut) {
     out.put_u8(key);
     encode_varint(text.len() as u64, out);
     out.put_slice(text);

@@ -30,7 +30,7 @@ fn every_golden_case_converts_as_the_platform_does() {
             case.v1.iter().map(|hex| v1::Envelope::decode(&*bytes(hex)).unwrap()).collect();
         // Some expected values are NaN with a payload that decoding keeps; both sides do.
         expected.sort_by_key(|envelope| envelope.value_metric.as_ref().map(|m| m.name.clone()));
-        let actual = to_v1(&v2);
+        let actual = to_v1(v2);
         assert_eq!(canonical(&actual), canonical(&expected), "{}: {actual:?}", case.name);
     }
 }
@@ -48,7 +48,7 @@ fn an_app_stream_finds_logs_metrics_and_requests_of_its_app() {
     let timer = envelope(Message::Timer(v2::Timer::default()));
     let counter = envelope(Message::Counter(v2::Counter::default()));
     for (v2, expected) in [(log, Some(guid)), (timer, Some(guid)), (counter, None)] {
-        assert_eq!(app_of(&to_v1(&v2)[0]).as_deref(), expected, "{v2:?}");
+        assert_eq!(app_of(&to_v1(v2.clone())[0]).as_deref(), expected, "{v2:?}");
     }
 }
 

@@ -311,7 +311,7 @@ impl Sender {
         let piece = |item| match item {
             RlpItem::Message(message) => message,
             RlpItem::Envelope(envelope) => match self.framing {
-                Framing::Batches => envelope.record().clone(),
+                Framing::Batches => envelope.into_record(),
                 Framing::Single => envelope.body(),
             },
         };

@@ -161,7 +161,7 @@ impl Table {
     fn publish_v1(&self, envelopes: &[Encoded]) {
         let mut out: Vec<Vec<V1Item>> = self.v1.iter().map(|_| Vec::new()).collect();
         for envelope in envelopes.iter().filter_map(Encoded::decode) {
-            for converted in convert::to_v1(&envelope) {
+            for converted in convert::to_v1(envelope) {
                 let log = converted.event_type == EventType::LogMessage as i32;
                 // Only app streams ask for the app, and there are few.
                 let app = if self.apps.is_empty() { None } else { convert::app_of(&converted) };

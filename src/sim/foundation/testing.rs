@@ -19,17 +19,17 @@ use crate::proto::loggregator::selector;
 use crate::tls::ClientTls;
 
 /// No test waits longer for anything.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(in crate::sim) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn within<F: Future>(future: F) -> F::Output {
+pub(in crate::sim) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("it took too long")
 }
 
-pub(super) async fn start() -> Foundation {
+pub(in crate::sim) async fn start() -> Foundation {
     Foundation::start(FoundationConfig::default()).await.unwrap()
 }
 
-pub(super) async fn tls(
+pub(in crate::sim) async fn tls(
     address: SocketAddr,
     mut config: ClientConfig,
     alpn: &str,
@@ -42,12 +42,12 @@ pub(super) async fn tls(
 
 /// Whether a client presents the certificate the log proxy asks for.
 #[derive(Clone, Copy)]
-pub(super) enum Present {
+pub(in crate::sim) enum Present {
     Certificate,
     Nothing,
 }
 
-pub(super) fn client(foundation: &Foundation, present: Present) -> ClientConfig {
+pub(in crate::sim) fn client(foundation: &Foundation, present: Present) -> ClientConfig {
     let directory = tempfile::tempdir().unwrap();
     let files = foundation.write_certificates(directory.path()).unwrap();
     let identity = match present {
@@ -57,12 +57,12 @@ pub(super) fn client(foundation: &Foundation, present: Present) -> ClientConfig 
     ClientTls { ca_file: Some(files.ca_file), identity, ..Default::default() }.rustls().unwrap()
 }
 
-pub(super) async fn egress(foundation: &Foundation) -> EgressClient<Channel> {
+pub(in crate::sim) async fn egress(foundation: &Foundation) -> EgressClient<Channel> {
     egress_counting(foundation, Arc::default()).await
 }
 
 /// A client that counts the connections it makes.
-pub(super) async fn egress_counting(
+pub(in crate::sim) async fn egress_counting(
     foundation: &Foundation,
     connections: Arc<AtomicUsize>,
 ) -> EgressClient<Channel> {
@@ -77,12 +77,12 @@ pub(super) async fn egress_counting(
     EgressClient::new(channel).max_decoding_message_size(64 * 1024 * 1024)
 }
 
-pub(super) fn log_selector() -> v2::Selector {
+pub(in crate::sim) fn log_selector() -> v2::Selector {
     let message = Some(selector::Message::Log(v2::LogSelector {}));
     v2::Selector { source_id: String::new(), message }
 }
 
-pub(super) fn batch_request(shard_id: &str) -> v2::EgressBatchRequest {
+pub(in crate::sim) fn batch_request(shard_id: &str) -> v2::EgressBatchRequest {
     v2::EgressBatchRequest {
         shard_id: shard_id.into(),
         use_preferred_tags: true,
@@ -91,7 +91,7 @@ pub(super) fn batch_request(shard_id: &str) -> v2::EgressBatchRequest {
     }
 }
 
-pub(super) fn log(payload: impl Into<Bytes>) -> v2::Envelope {
+pub(in crate::sim) fn log(payload: impl Into<Bytes>) -> v2::Envelope {
     v2::Envelope {
         timestamp: 1_700_000_000_123_456_789,
         source_id: "5b5a9c2e-0f53-4f7d-8a61-0123456789ab".into(),
@@ -102,6 +102,6 @@ pub(super) fn log(payload: impl Into<Bytes>) -> v2::Envelope {
     }
 }
 
-pub(super) fn numbered(count: usize) -> Vec<v2::Envelope> {
+pub(in crate::sim) fn numbered(count: usize) -> Vec<v2::Envelope> {
     (0..count).map(|n| log(format!("line {n}"))).collect()
 }

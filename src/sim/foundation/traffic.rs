@@ -26,6 +26,8 @@ mod session;
 
 /// The only scope the firehose accepts; `logs.admin` is not enough here.
 const FIREHOSE_SCOPE: &str = "doppler.firehose";
+/// How long a stop waits for sessions to say good-bye.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// How patient the traffic controller is.
@@ -60,7 +62,7 @@ pub(crate) struct TrafficController {
     capi: CloudController,
     patience: Patience,
     slots: usize,
-    slow_consumers: AtomicU64,
+    slow_consumers: Arc<AtomicU64>,
     sessions: Mutex<JoinSet<()>>,
 }
 
@@ -78,7 +80,7 @@ impl TrafficController {
             capi,
             patience,
             slots,
-            slow_consumers: AtomicU64::new(0),
+            slow_consumers: Arc::default(),
             sessions: Mutex::default(),
         })
     }
@@ -96,9 +98,11 @@ impl TrafficController {
         self.slow_consumers.load(Ordering::Relaxed)
     }
 
-    /// Ends what is left of all sessions.
+    /// Waits a short while for sessions that were told to end, then ends the rest.
     pub(crate) async fn stop(&self) {
         let mut sessions = std::mem::take(&mut *self.sessions());
+        let ended = async { while sessions.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(STOP_GRACE, ended).await;
         sessions.shutdown().await;
     }
 
@@ -108,7 +112,7 @@ impl TrafficController {
     }
 
     /// Answers the handshake; the session starts when the connection has been taken over.
-    fn upgrade(self: &Arc<Self>, mut request: Request, key: V1Key) -> Response {
+    fn upgrade(&self, mut request: Request, key: V1Key) -> Response {
         let Some(accept) = accept_key(request.headers()) else {
             let version = (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             return (StatusCode::BAD_REQUEST, [version], plain("Bad Request\n")).into_response();
@@ -119,16 +123,20 @@ impl TrafficController {
         }
         let path = request.uri().path().to_owned();
         let upgrade = hyper::upgrade::on(&mut request);
-        let controller = Arc::clone(self);
+        // Not the controller itself: it owns the sessions, and would never be dropped.
+        let (router, slow_consumers) = (Arc::clone(&self.router), Arc::clone(&self.slow_consumers));
+        let patience = self.patience;
         let mut sessions = self.sessions();
         while sessions.try_join_next().is_some() {}
         sessions.spawn(async move {
             // A client that left during the handshake has no session.
             if let Ok(upgraded) = upgrade.await {
-                let lease = controller.router.subscribe_v1(key);
-                Session::new(TokioIo::new(upgraded), lease, controller.patience)
-                    .run(|| controller.report_slow_consumer(&path))
-                    .await;
+                let lease = router.subscribe_v1(key);
+                let slow = || {
+                    slow_consumers.fetch_add(1, Ordering::Relaxed);
+                    router.publish(&[super::metrics::slow_consumer_event(&path)]);
+                };
+                Session::new(TokioIo::new(upgraded), lease, patience).run(slow).await;
             }
         });
         let headers = [
@@ -137,11 +145,6 @@ impl TrafficController {
             (header::SEC_WEBSOCKET_ACCEPT, accept),
         ];
         (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
-    }
-
-    fn report_slow_consumer(&self, path: &str) {
-        self.slow_consumers.fetch_add(1, Ordering::Relaxed);
-        self.router.publish(&[super::metrics::slow_consumer_event(path)]);
     }
 }
 

@@ -157,7 +157,7 @@ async fn envelopes_arrive_converted_and_in_order() {
     let big = log(vec![b'x'; 70_000]);
     let envelopes: Vec<_> = numbered(300).into_iter().chain([big]).collect();
     foundation.publish(&envelopes);
-    let expected: Vec<_> = envelopes.iter().flat_map(convert::to_v1).collect();
+    let expected: Vec<_> = envelopes.into_iter().flat_map(convert::to_v1).collect();
     assert_eq!(frames(&mut client, 301).await, expected);
     assert_eq!(frames(&mut app, 301).await, expected);
     foundation.publish_frame(b"\xff\x00");
@@ -223,6 +223,21 @@ async fn websockets_end_as_scripted() {
         None | Some(Err(_)) => {}
         Some(Ok(message)) => panic!("{message:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_orderly_end_sends_what_is_buffered_and_closes() {
+    let foundation = start().await;
+    let mut client = open(&foundation, "/firehose/id").await;
+    foundation.wait_connected(PATIENCE, |now| now.firehose == 1).await.unwrap();
+    foundation.inject(&Target::All, &Fault::Stall);
+    foundation.publish(&numbered(600));
+    let reading = async {
+        assert_eq!(frames(&mut client, 600).await.len(), 600);
+        let message = next(&mut client).await.unwrap().unwrap();
+        assert_eq!(message.as_close(), Some((CloseCode::NORMAL_CLOSURE, "")));
+    };
+    tokio::join!(foundation.stop(), reading);
 }
 
 #[tokio::test]
