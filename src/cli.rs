@@ -56,7 +56,8 @@ pub fn main() -> ExitCode {
 }
 
 fn command() -> Command {
-    let settings = |name: &'static str, about: &'static str| Command::new(name).about(about).args(flags::args());
+    let settings =
+        |name: &'static str, about: &'static str| Command::new(name).about(about).args(flags::args());
     Command::new("nozzle")
         .about("Delivers every log and metric of a Cloud Foundry foundation to Splunk, and accounts for each one")
         .long_about(
@@ -134,7 +135,7 @@ fn with_config(matches: &ArgMatches, then: impl FnOnce(Config) -> ExitCode) -> E
         }
         Err(faults) => {
             eprintln!("{faults}");
-            ExitCode::from(u8::try_from(Faults::EXIT_CODE).unwrap_or(EXIT_CONFIG))
+            ExitCode::from(Faults::EXIT_CODE)
         }
     }
 }
@@ -199,7 +200,8 @@ fn conclude(report: &Report) -> ExitCode {
 
 /// The first SIGTERM or SIGINT asks for an orderly end, the second ends at once.
 async fn wait_for_signals(shutdown: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::warn!("signals cannot be watched: the process ends without draining when it is told to");
         return std::future::pending().await;

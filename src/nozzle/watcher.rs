@@ -35,7 +35,7 @@ pub async fn run(view: StatusView, stop: CancellationToken) {
         report(&seen, &now);
         seen = now;
         looks += 1;
-        if looks % LOOKS_PER_SUMMARY == 0 {
+        if u32::is_multiple_of(looks, LOOKS_PER_SUMMARY) {
             flow(&summary, &view);
             summary = seen.clone();
         }
@@ -59,7 +59,7 @@ fn report(before: &Snapshot, after: &Snapshot) {
     if unenriched > 0 {
         tracing::warn!(
             events = unenriched,
-            "events sent without app names: look-ups took longer than METADATA_WAIT"
+            "events went out before their app was looked up: names come from tags only, and its own index and muting were not applied; METADATA_WAIT or METADATA_RATE may be too low"
         );
     }
 }
