@@ -16,8 +16,11 @@
 //! counters are up to date before the answer leaves; everything held is bounded by the
 //! configuration. Not its business: searching, sourcetypes, time stamps, whether an index exists.
 
+mod acks;
+mod admission;
 mod code;
 mod config;
+mod counters;
 mod events;
 mod intake;
 mod ledger;
@@ -25,10 +28,12 @@ mod profile;
 mod queue;
 mod reply;
 mod scan;
+mod script;
 mod tls;
 
 pub use code::Code;
 pub use config::{AckConfig, AckUse, Endpoint, HecServerConfig, QueryAuth, Token, TokenState};
+pub use counters::Snapshot;
 pub use events::{Defaults, Kind};
 pub use ledger::{Group, LedgerError, LedgerMode, LedgerTotals, Record, Sequences, Summary};
 pub use profile::{
@@ -36,4 +41,7 @@ pub use profile::{
 };
 pub use queue::InputQueueConfig;
 pub use reply::Reply;
+pub use script::{
+    AckFault, Action, BytesPerSecond, CookieValue, Cut, CutPoint, Direction, Rule, RuleId, Stage,
+};
 pub use tls::{ClientCertificates, ServerTls, ServerTlsError, TlsVersions};
