@@ -46,6 +46,9 @@ mod script;
 mod state;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use code::Code;
 pub use config::{AckConfig, AckUse, Endpoint, HecServerConfig, QueryAuth, Token, TokenState};
 pub use counters::Snapshot;
