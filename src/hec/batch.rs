@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 /// Where one event ends in the body, and what it counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventMark {
@@ -98,6 +100,12 @@ impl Batch {
     /// Events and input units of the whole batch.
     pub fn tally(&self) -> Tally {
         Tally { events: self.marks.len() as u64, units: self.units }
+    }
+
+    /// Takes the batch apart for sending: the committed body, without a copy, and the bounds.
+    pub fn into_parts(mut self) -> (Bytes, Vec<EventMark>) {
+        self.rollback();
+        (Bytes::from(self.body), self.marks)
     }
 
     /// Bytes of memory the batch holds, for accounting against a pool.
