@@ -1,3 +1,4 @@
 //! A client for Splunk's HTTP Event Collector. Knows nothing of Cloud Foundry.
 
 pub mod batch;
+pub mod reply;
