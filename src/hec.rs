@@ -1,4 +1,6 @@
 //! A client for Splunk's HTTP Event Collector. Knows nothing of Cloud Foundry.
 
 pub mod batch;
+pub mod classify;
+pub mod hold;
 pub mod reply;
