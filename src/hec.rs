@@ -1,5 +1,6 @@
 //! A client for Splunk's HTTP Event Collector. Knows nothing of Cloud Foundry.
 
+pub mod backoff;
 pub mod batch;
 pub mod classify;
 pub mod hold;
