@@ -3,5 +3,6 @@
 pub mod backoff;
 pub mod batch;
 pub mod classify;
+mod gate;
 pub mod hold;
 pub mod reply;
