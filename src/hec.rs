@@ -3,6 +3,9 @@
 pub mod backoff;
 pub mod batch;
 pub mod classify;
+pub mod compress;
 mod gate;
 pub mod hold;
 pub mod reply;
+
+pub use self::compress::Compression;
