@@ -6,6 +6,8 @@ pub mod classify;
 pub mod compress;
 mod gate;
 pub mod hold;
+pub mod outcome;
+mod repair;
 pub mod reply;
 
 pub use self::compress::Compression;
