@@ -1,0 +1,168 @@
+//! Delivering batches: trying until every event has a verdict.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::RetryLimit;
+use super::batch::Batch;
+use super::classify::Taken;
+use super::compress::{Compression, Wire};
+use super::config::{ClientConfig, ConfigError};
+use super::endpoint::{Attempt, Endpoint, Request, Verdict};
+use super::gate::{Permit, Progress};
+use super::outcome::Outcome;
+use super::probe::Probe;
+use super::repair::{Cutoff, Part, Repair};
+use super::status::Status;
+
+/// How often a waiting delivery looks whether its limit on attempts is reached.
+const PATIENCE_TICK: Duration = Duration::from_secs(1);
+
+/// A client for one HEC. Share it: several deliveries may run at once.
+pub struct Client {
+    endpoint: Endpoint,
+    retries: RetryLimit,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The status holds no secret.
+        f.debug_struct("Client").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Makes a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Settings that cannot work, named without any secret.
+    pub fn new(config: ClientConfig) -> Result<Self, ConfigError> {
+        Ok(Self { endpoint: Endpoint::new(&config)?, retries: config.retries })
+    }
+
+    /// Delivers a batch: returns when every event has a verdict, or soon after `stop`.
+    ///
+    /// While the endpoint is away, busy or refuses the token this waits, for ever unless the
+    /// configuration limits the attempts. Cancelling `stop` gives up a request under way at
+    /// once. Dropping the future leaves nothing behind either, but then nobody has counted the
+    /// batch.
+    pub async fn deliver(&self, batch: Batch, stop: &CancellationToken) -> Outcome {
+        let mut repair = Repair::new(batch);
+        let mut cutoff = Cutoff::Stopped;
+        while let Some(part) = repair.next(self.endpoint.bytes_max()) {
+            match self.settle(&repair, &part, stop).await {
+                Err(why) => {
+                    repair.put_back(part);
+                    cutoff = why;
+                    break;
+                }
+                Ok((Verdict::Accepted, _)) => repair.accepted(&part),
+                Ok((Verdict::AfterOthers, _)) => repair.put_last(part),
+                Ok((Verdict::Refused(refusal), sent)) => repair.refused(part, refusal, sent),
+                Ok((Verdict::TooLarge(refusal), _)) => repair.too_large(part, refusal),
+            }
+        }
+        let outcome = repair.finish(cutoff);
+        self.endpoint.settled(&outcome);
+        outcome
+    }
+
+    /// How the endpoint is, and what was counted. Cheap.
+    pub fn status(&self) -> Status {
+        self.endpoint.status()
+    }
+
+    /// Posts an empty request with the token, to see whether events would be taken.
+    ///
+    /// It goes past the gate and changes nothing. Bounded by the configured time-outs.
+    pub async fn probe(&self) -> Probe {
+        self.endpoint.ask().await
+    }
+
+    /// Tries one part until the endpoint has a verdict on it; also says how it was sent last.
+    async fn settle(
+        &self,
+        repair: &Repair,
+        part: &Part,
+        stop: &CancellationToken,
+    ) -> Result<(Verdict, Compression), Cutoff> {
+        let patience = Patience::new(self.retries, self.endpoint.gate().progress());
+        let body = repair.bytes(part);
+        let raw = body.len();
+        let mut request = Request {
+            wire: Wire::plain(body.clone()),
+            raw,
+            form: part.form,
+            events: part.len(),
+            doubt: Taken::No,
+        };
+        request.wire = self.endpoint.encode(body.clone(), part.form).await;
+        loop {
+            if self.endpoint.outdated(&request.wire) {
+                request.wire = Wire::plain(body.clone());
+            }
+            let permit = self.permit(&patience, stop).await?;
+            let attempt = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Cutoff::Stopped),
+                attempt = self.endpoint.attempt(permit, &request) => attempt,
+            };
+            match attempt {
+                Attempt::Verdict(verdict) => return Ok((verdict, request.wire.encoding)),
+                Attempt::Again(doubt) => request.doubt = doubt,
+            }
+        }
+    }
+
+    /// Waits at the gate as long as there is patience.
+    async fn permit(&self, patience: &Patience, stop: &CancellationToken) -> Result<Permit<'_>, Cutoff> {
+        let gate = self.endpoint.gate();
+        loop {
+            let progress = gate.progress();
+            if patience.exhausted(progress) {
+                return Err(Cutoff::Abandoned);
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Cutoff::Stopped),
+                permit = gate.enter() => return Ok(permit),
+                () = patience.tick(progress) => {}
+            }
+        }
+    }
+}
+
+/// How long one part may go on failing. Time and failures are the endpoint's, without holds.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    limit: RetryLimit,
+    start: Progress,
+}
+
+impl Patience {
+    fn new(limit: RetryLimit, start: Progress) -> Self {
+        Self { limit, start }
+    }
+
+    fn exhausted(&self, now: Progress) -> bool {
+        let failures = now.failures.saturating_sub(self.start.failures);
+        self.limit.exhausted(failures, self.waited(now))
+    }
+
+    /// Waits until the limit might be reached; for ever when there is none.
+    async fn tick(&self, now: Progress) {
+        match self.limit.patience() {
+            None => std::future::pending().await,
+            // While it is held no time passes, and failures may be those of others: look again.
+            Some(all) => tokio::time::sleep(all.saturating_sub(self.waited(now)).max(PATIENCE_TICK)).await,
+        }
+    }
+
+    fn waited(&self, now: Progress) -> Duration {
+        now.running.saturating_sub(self.start.running)
+    }
+}
+
+#[cfg(test)]
+mod tests;

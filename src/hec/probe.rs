@@ -1,0 +1,64 @@
+//! What an empty request with the token finds out.
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::classify::{Disposition, ResponseMode, TransportFailure};
+use super::hold::HoldReason;
+
+/// Whether an endpoint would take events.
+///
+/// A HEC checks the token before it finds that there is no data, so its complaint about that
+/// (400, code 5) is good news. Whether it takes an index only an event can show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum Probe {
+    /// The HEC is there and takes the token.
+    Ready,
+    /// The HEC is there, but busy for now.
+    Busy {
+        /// What it said.
+        detail: String,
+    },
+    /// Only an operator can help; the reason names the next step.
+    Refused {
+        /// Why.
+        reason: HoldReason,
+        /// What it said.
+        detail: String,
+    },
+    /// No reply.
+    Unreachable {
+        /// Why.
+        detail: String,
+    },
+}
+
+impl Probe {
+    pub(crate) fn of_reply(
+        disposition: Disposition,
+        status: StatusCode,
+        mode: ResponseMode,
+        detail: String,
+    ) -> Self {
+        match disposition {
+            Disposition::Accepted(_) | Disposition::Isolate { .. } | Disposition::FreshChannel => Self::Ready,
+            // A compatible server words its refusal of an empty body as it likes.
+            Disposition::Bisect if mode == ResponseMode::Lenient => Self::Ready,
+            Disposition::Bisect => Self::Refused { reason: HoldReason::NotHec(status), detail },
+            Disposition::Split | Disposition::WithoutGzip => {
+                Self::Refused { reason: HoldReason::Unexpected(status), detail }
+            }
+            Disposition::Hold(reason) => Self::Refused { reason, detail },
+            Disposition::Retry { .. } => Self::Busy { detail },
+        }
+    }
+
+    pub(crate) fn of_failure(failure: TransportFailure, detail: String) -> Self {
+        match failure {
+            TransportFailure::Certificate => Self::Refused { reason: HoldReason::Certificate, detail },
+            TransportFailure::NotTls => Self::Refused { reason: HoldReason::NotTls, detail },
+            TransportFailure::Unreachable | TransportFailure::Interrupted => Self::Unreachable { detail },
+        }
+    }
+}

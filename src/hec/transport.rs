@@ -1,0 +1,306 @@
+//! HTTP to one URL: connections, time-outs, and reading a reply within bounds.
+//!
+//! HTTP/1.1 without redirects, cookies or proxies from the environment. Connections live a
+//! minute: behind a load balancer that decides per connection, longer ones pin the load to the
+//! node they first met, and names are never looked up again. Idle ones are closed before a busy
+//! splunkd does (12 s), so that a request seldom meets a connection that is just going.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use rustls::AlertDescription;
+use tokio::time::Instant;
+use url::Url;
+use uuid::Uuid;
+
+use super::backoff;
+use super::classify::TransportFailure;
+use super::compress::{Compression, Wire};
+use super::config::{ClientConfig, ConfigError, authorization, event_url, product_header};
+use super::reply::{REPLY_BYTES_MAX, ReplyBody};
+use crate::tls::{self, TlsError};
+
+/// An idle connection is closed after this long.
+const POOL_IDLE: Duration = Duration::from_secs(10);
+
+/// Idle connections kept.
+const POOL_IDLE_MAX: usize = 32;
+
+/// A connection is replaced at this age, give or take a quarter.
+const CONNECTION_AGE: Duration = Duration::from_secs(60);
+
+/// The most characters of an error's text that are kept.
+const ERROR_CHARS_MAX: usize = 400;
+
+const APP_NAME: HeaderName = HeaderName::from_static("__splunk_app_name");
+const APP_VERSION: HeaderName = HeaderName::from_static("__splunk_app_version");
+const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
+
+/// What came back for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// A reply, whole or in part.
+    Reply {
+        status: StatusCode,
+        /// Within bounds.
+        retry_after: Option<Duration>,
+        body: ReplyBody,
+    },
+    /// No status line.
+    Failed {
+        failure: TransportFailure,
+        /// The chain of causes, without URL or secret.
+        text: String,
+    },
+}
+
+/// See the module's documentation.
+pub(crate) struct Transport {
+    url: Url,
+    settings: Settings,
+    generation: Mutex<Generation>,
+}
+
+/// What it takes to make an HTTP client again.
+struct Settings {
+    tls: rustls::ClientConfig,
+    headers: HeaderMap,
+    user_agent: String,
+    timeout: Duration,
+    connect_timeout: Duration,
+}
+
+/// Connections of about the same age.
+struct Generation {
+    http: reqwest::Client,
+    expires: Instant,
+}
+
+impl Transport {
+    pub(crate) fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
+        for (what, time) in [("HEC timeout", config.timeout), ("HEC connect timeout", config.connect_timeout)]
+        {
+            if time.is_zero() {
+                return Err(ConfigError::Timeout { what });
+            }
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, authorization(&config.token)?);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(APP_NAME, product_header("product", &config.product)?);
+        headers.insert(APP_VERSION, product_header("version", &config.version)?);
+        let url = event_url(&config.url)?;
+        // Without TLS no roots are looked for: there may be none.
+        let tls = if url.scheme() == "https" { config.tls.rustls()? } else { trusting_nobody()? };
+        let settings = Settings {
+            tls,
+            headers,
+            user_agent: format!("{}/{}", config.product, config.version),
+            timeout: config.timeout,
+            connect_timeout: config.connect_timeout,
+        };
+        let generation = Mutex::new(settings.generation().map_err(ConfigError::Http)?);
+        Ok(Self { url, settings, generation })
+    }
+
+    /// Where requests go; holds no secret.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Posts a body and reads the reply.
+    pub(crate) async fn post(&self, wire: &Wire, channel: Option<Uuid>) -> Exchange {
+        let mut request = self.http().post(self.url.clone()).body(wire.bytes.clone());
+        // Said even for an empty body: some gateways refuse a request that does not say.
+        request = request.header(CONTENT_LENGTH, wire.bytes.len());
+        if wire.encoding == Compression::Gzip {
+            request = request.header(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if let Some(channel) = channel {
+            request = request.header(CHANNEL, channel.hyphenated().to_string());
+        }
+        match request.send().await {
+            Ok(response) => read(response).await,
+            Err(error) => {
+                let error = error.without_url();
+                Exchange::Failed { failure: failure(&error), text: chain(&error) }
+            }
+        }
+    }
+
+    /// The client of the present generation. Requests under way keep the one before alive until
+    /// they end; its idle connections go with it.
+    fn http(&self) -> reqwest::Client {
+        let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        if Instant::now() >= generation.expires {
+            match self.settings.generation() {
+                Ok(fresh) => *generation = fresh,
+                // The same settings worked before; old connections are better than none.
+                Err(error) => tracing::warn!(
+                    error = chain(&error.without_url()),
+                    "cannot replace aged connections to the HEC"
+                ),
+            }
+        }
+        generation.http.clone()
+    }
+}
+
+impl Settings {
+    fn generation(&self) -> Result<Generation, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .default_headers(self.headers.clone())
+            .user_agent(&self.user_agent)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .timeout(self.timeout)
+            .connect_timeout(self.connect_timeout)
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_IDLE_MAX)
+            .tcp_nodelay(true)
+            .build()?;
+        // So that the connections of many instances do not all move at once.
+        let age = CONNECTION_AGE.mul_f64(0.75 + 0.5 * fastrand::f64());
+        Ok(Generation { http, expires: Instant::now() + age })
+    }
+}
+
+/// TLS settings for a client that never uses them; without any, reqwest looks for roots itself.
+fn trusting_nobody() -> Result<rustls::ClientConfig, TlsError> {
+    let versions = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|source| TlsError::Unusable { what: "TLS versions", path: "built in".into(), source })?;
+    Ok(versions.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+}
+
+async fn read(mut response: reqwest::Response) -> Exchange {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| backoff::retry_after(value, SystemTime::now()));
+    let mut body = Vec::new();
+    let body = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                append(&mut body, &chunk);
+                if body.len() >= REPLY_BYTES_MAX {
+                    break ReplyBody::parse(&body);
+                }
+            }
+            Ok(None) => break ReplyBody::parse(&body),
+            Err(_) => break ReplyBody::Cut,
+        }
+    };
+    Exchange::Reply { status, retry_after, body }
+}
+
+fn append(body: &mut Vec<u8>, chunk: &Bytes) {
+    let room = REPLY_BYTES_MAX.saturating_sub(body.len());
+    body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+}
+
+/// Sorts an error by what it says about the data.
+fn failure(error: &reqwest::Error) -> TransportFailure {
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+            TransportFailure::Certificate
+        }
+        Some(rustls::Error::AlertReceived(alert)) if refuses_certificate(*alert) => {
+            TransportFailure::Certificate
+        }
+        Some(rustls::Error::InvalidMessage(_)) if error.is_connect() => TransportFailure::NotTls,
+        _ if error.is_connect() || error.is_builder() => TransportFailure::Unreachable,
+        _ => TransportFailure::Interrupted,
+    }
+}
+
+fn refuses_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired
+    )
+}
+
+/// The TLS error among the causes. An `io::Error` hides what it wraps from `source`.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        if let Some(tls) = current.downcast_ref() {
+            return Some(tls);
+        }
+        cause = match current.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => current.source(),
+        };
+    }
+    None
+}
+
+/// The causes in one line, each said once.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let next = current.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = current.source();
+    }
+    text.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_replaced_after_a_minute_give_or_take_a_quarter() {
+        let config = ClientConfig::new("http://127.0.0.1:8088".parse().unwrap(), "token".into());
+        let transport = Transport::new(&config).unwrap();
+        let expires = || transport.generation.lock().unwrap().expires;
+        for _ in 0..20 {
+            let before = expires();
+            let age = before - Instant::now();
+            assert!((45..=75).contains(&age.as_secs()), "{age:?}");
+            tokio::time::advance(age - Duration::from_millis(2)).await;
+            transport.http();
+            assert_eq!(expires(), before, "not yet");
+            tokio::time::advance(Duration::from_millis(3)).await;
+            transport.http();
+            assert!(expires() > before);
+        }
+    }
+
+    #[test]
+    fn no_more_of_a_reply_is_kept_than_the_limit() {
+        let mut body = Vec::new();
+        let chunk = Bytes::from(vec![b'x'; REPLY_BYTES_MAX - 1]);
+        append(&mut body, &chunk);
+        assert_eq!(body.len(), REPLY_BYTES_MAX - 1);
+        append(&mut body, &chunk);
+        assert_eq!(body.len(), REPLY_BYTES_MAX);
+        append(&mut body, &chunk);
+        assert_eq!(body.len(), REPLY_BYTES_MAX);
+    }
+}
