@@ -1,6 +1,6 @@
 //! What a reply, or the lack of one, means for the data sent: the one place that decides.
 //!
-//! Pure. It knows neither the batch nor the endpoint's history; [`repair`](super::repair) turns a
+//! Pure. It knows neither the batch nor the endpoint's history; the client's `repair` turns a
 //! refusal into parts to resend, and the endpoint's gate turns the rest into waiting.
 
 use std::time::Duration;

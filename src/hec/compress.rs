@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use flate2::{Compress, Compression as Level, FlushCompress, Status};
 
-/// Deflate level, by measurement on log lines of real applications with their metadata (2 cores,
-/// zlib-rs): level 1 shrinks 5- to 7-fold; level 2 shrinks by another third to a half for 1.4 to
-/// 1.5 times the processor time, level 3 for 1.8 times. Compressing is the dearest step of an
-/// event's way, and the network to Splunk is rarely the narrow place. Measure with
-/// `examples/hec_gzip_levels.rs`.
+/// Deflate level. Measured with `examples/hec_gzip_levels.rs` on log events, 512 KiB a body:
+/// level 1 shrinks 5.7-fold for 1.3 µs per event of 500 bytes, level 2 7.7-fold for 1.6 µs,
+/// level 3 8.7-fold for 3.1 µs, level 6 10.2-fold for 5.4 µs. Compressing is the dearest step of
+/// an event's way, and the network to Splunk is rarely the narrow place.
 pub const GZIP_LEVEL: u32 = 1;
 
 /// Bodies from here on are compressed off the async threads: below, it takes under 0.2 ms.

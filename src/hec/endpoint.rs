@@ -6,12 +6,14 @@
 //!
 //! [`Repair`]: super::repair::Repair
 
+mod learned;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::StatusCode;
-use uuid::Uuid;
 
+use self::learned::Learned;
 use super::classify::{
     Disposition, Pace, ResponseMode, Taken, TransportFailure, classify, classify_transport,
 };
@@ -21,13 +23,10 @@ use super::gate::{Gate, Notice, Permit, Signal};
 use super::hold::HoldReason;
 use super::outcome::Outcome;
 use super::probe::Probe;
-use super::repair::{Form, OVERSIZE_BYTES, Refusal};
-use super::reply::{HecCode, ReplyBody};
+use super::repair::{Form, Refusal};
+use super::reply::ReplyBody;
 use super::status::{Ledger, Status};
 use super::transport::{Exchange, Transport};
-
-/// The limit on bodies (bytes, uncompressed) is never learned to be lower than this.
-const LEARNED_BYTES_MIN: usize = 16 * 1024;
 
 /// See the module's documentation.
 pub(crate) struct Endpoint {
@@ -37,37 +36,6 @@ pub(crate) struct Endpoint {
     gate: Gate,
     ledger: Ledger,
     learned: Mutex<Learned>,
-}
-
-/// What replies taught about the endpoint.
-#[derive(Clone, Copy, Debug)]
-struct Learned {
-    compression: Compression,
-    /// Bodies above this were refused for their size.
-    bytes_max: usize,
-    channel: Channel,
-    /// Whether any reply so far was HEC's.
-    speaks_hec: bool,
-}
-
-/// The data channel requests go under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Channel {
-    /// Not asked for.
-    None,
-    /// Sent, not known to be accepted.
-    Fresh(Uuid),
-    /// Accepted.
-    Proven(Uuid),
-}
-
-impl Channel {
-    fn id(self) -> Option<Uuid> {
-        match self {
-            Self::None => None,
-            Self::Fresh(id) | Self::Proven(id) => Some(id),
-        }
-    }
 }
 
 /// A request for one part of a batch.
@@ -112,12 +80,7 @@ impl Endpoint {
             compressors: Compressors::default(),
             gate: Gate::new(fastrand::Rng::new()),
             ledger: Ledger::default(),
-            learned: Mutex::new(Learned {
-                compression: config.compression,
-                bytes_max: usize::MAX,
-                channel: Channel::None,
-                speaks_hec: false,
-            }),
+            learned: Mutex::new(Learned::new(config.compression)),
         })
     }
 
@@ -136,17 +99,17 @@ impl Endpoint {
 
     /// The largest body (bytes, uncompressed) the endpoint is known to consider.
     pub(crate) fn bytes_max(&self) -> usize {
-        self.learned().bytes_max
+        self.learned().bytes_max()
     }
 
     /// Whether a compressed body is out of date, because the endpoint turned out not to take it.
     pub(crate) fn outdated(&self, wire: &Wire) -> bool {
-        wire.encoding == Compression::Gzip && self.learned().compression == Compression::None
+        wire.encoding == Compression::Gzip && self.learned().compression() == Compression::None
     }
 
     /// The body as it is to be sent.
     pub(crate) async fn encode(&self, body: Bytes, form: Form) -> Wire {
-        if form == Form::Usual && self.learned().compression == Compression::Gzip {
+        if form == Form::Usual && self.learned().compression() == Compression::Gzip {
             self.compressors.gzip(body).await
         } else {
             Wire::plain(body)
@@ -157,11 +120,11 @@ impl Endpoint {
     ///
     /// When dropped half-way nobody knows whether the server took it; the permit goes back.
     pub(crate) async fn attempt(&self, permit: Permit<'_>, request: &Request) -> Attempt {
-        let channel = self.learned().channel.id();
+        let channel = self.learned().channel();
         self.ledger.request(request.raw, request.wire.bytes.len(), request.doubt);
         let exchange = self.transport.post(&request.wire, channel).await;
         self.ledger.exchange(&exchange);
-        let disposition = self.learn(self.classify(&exchange), &exchange, request, channel);
+        let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, channel);
         let signal = match disposition {
             Disposition::Retry { after, .. } => Signal::Down { after },
             Disposition::Hold(reason) => Signal::Hold(reason),
@@ -192,7 +155,7 @@ impl Endpoint {
 
     /// Posts nothing, past the gate, to see whether the endpoint would take something.
     pub(crate) async fn ask(&self) -> Probe {
-        let channel = self.learned().channel.id();
+        let channel = self.learned().channel();
         let exchange = self.transport.post(&Wire::plain(Bytes::new()), channel).await;
         let detail = describe(&exchange);
         match exchange {
@@ -207,67 +170,6 @@ impl Endpoint {
         match exchange {
             Exchange::Reply { status, retry_after, body } => classify(*status, *retry_after, body, self.mode),
             Exchange::Failed { failure, .. } => classify_transport(*failure),
-        }
-    }
-
-    /// Takes in what the reply teaches, and corrects its meaning by what was known before.
-    fn learn(
-        &self,
-        disposition: Disposition,
-        exchange: &Exchange,
-        request: &Request,
-        channel: Option<Uuid>,
-    ) -> Disposition {
-        let mut learned = self.learned();
-        let hec = matches!(exchange, Exchange::Reply { body: ReplyBody::Hec(_), .. });
-        learned.speaks_hec |= hec;
-        let status = match exchange {
-            Exchange::Reply { status, .. } => *status,
-            Exchange::Failed { .. } => return disposition,
-        };
-        match disposition {
-            Disposition::Accepted(_) => {
-                if let (Channel::Fresh(fresh), Some(sent)) = (learned.channel, channel)
-                    && fresh == sent
-                {
-                    learned.channel = Channel::Proven(fresh);
-                }
-                if request.form == Form::Trial {
-                    learned.without_gzip("a body was only taken uncompressed");
-                }
-                disposition
-            }
-            Disposition::WithoutGzip if request.wire.encoding == Compression::None => {
-                Disposition::Hold(HoldReason::MediaType)
-            }
-            Disposition::WithoutGzip => {
-                learned.without_gzip("status 415");
-                disposition
-            }
-            Disposition::FreshChannel => learned.fresh_channel(status, channel),
-            Disposition::Split => {
-                learned.too_large(request.raw);
-                disposition
-            }
-            Disposition::Isolate { code: HecCode::FORMAT, event_number: Some(0) }
-                if request.raw > OVERSIZE_BYTES =>
-            {
-                learned.too_large(request.raw);
-                disposition
-            }
-            // The next refusal would reject an event on the word of something that may not even
-            // be a HEC: rather keep it, until one reply shows otherwise.
-            Disposition::Bisect
-                if !learned.speaks_hec
-                    && request.events == 1
-                    && request.wire.encoding == Compression::None =>
-            {
-                Disposition::Hold(HoldReason::RefusesAll(status))
-            }
-            Disposition::Bisect
-            | Disposition::Isolate { .. }
-            | Disposition::Retry { .. }
-            | Disposition::Hold(_) => disposition,
         }
     }
 
@@ -297,44 +199,6 @@ impl Endpoint {
 
     fn learned(&self) -> MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Learned {
-    fn without_gzip(&mut self, why: &'static str) {
-        if self.compression == Compression::Gzip {
-            self.compression = Compression::None;
-            tracing::warn!(why, "the HEC does not take gzip; sending uncompressed from now on");
-        }
-    }
-
-    /// A body of this many bytes was refused: stay a fifth below.
-    fn too_large(&mut self, raw: usize) {
-        let limit = (raw / 5 * 4).max(LEARNED_BYTES_MIN);
-        if limit < self.bytes_max {
-            self.bytes_max = limit;
-            tracing::warn!(
-                refused_bytes = raw,
-                limit_bytes = limit,
-                "the HEC refuses large requests; sending smaller ones from now on"
-            );
-        }
-    }
-
-    /// The channel sent, or its absence, was refused.
-    fn fresh_channel(&mut self, status: StatusCode, sent: Option<Uuid>) -> Disposition {
-        match self.channel {
-            // Another request was faster.
-            present if present.id() != sent => Disposition::FreshChannel,
-            Channel::Fresh(_) if status == StatusCode::TOO_MANY_REQUESTS => {
-                Disposition::Retry { after: None, taken: Taken::No }
-            }
-            Channel::Fresh(_) => Disposition::Hold(HoldReason::Channel),
-            Channel::None | Channel::Proven(_) => {
-                self.channel = Channel::Fresh(Uuid::new_v4());
-                Disposition::FreshChannel
-            }
-        }
     }
 }
 

@@ -96,6 +96,9 @@ pub(crate) struct Repair {
     body: Bytes,
     marks: Vec<EventMark>,
     todo: VecDeque<Part>,
+    /// What `Form::Usual` has come to mean for this batch: uncompressed, once compressing was
+    /// under suspicion. So only one part is ever sent in both forms.
+    usual: Form,
     sequential: u32,
     outcome: Outcome,
     #[cfg(debug_assertions)]
@@ -115,6 +118,7 @@ impl Repair {
             body,
             marks,
             todo,
+            usual: Form::Usual,
             sequential: 0,
             outcome: Outcome::default(),
             #[cfg(debug_assertions)]
@@ -125,6 +129,9 @@ impl Repair {
     /// The next part to send, of at most `bytes_max` unless it is a single event.
     pub(crate) fn next(&mut self, bytes_max: usize) -> Option<Part> {
         let mut part = self.todo.pop_front()?;
+        if part.form == Form::Usual {
+            part.form = self.usual;
+        }
         while part.len() > 1 && self.bytes(&part).len() > bytes_max {
             let (first, second) = self.halves(part);
             self.todo.push_front(second);
@@ -179,6 +186,7 @@ impl Repair {
             Blame::Size => self.too_large(part, refusal),
             Blame::Event(event) => self.named(part, event, refusal),
             Blame::Unknown if sent == super::Compression::Gzip && part.form == Form::Usual => {
+                self.usual = Form::Plain;
                 self.todo.push_front(Part { form: Form::Trial, ..part });
             }
             Blame::Unknown => self.halve(part, refusal),

@@ -23,6 +23,7 @@ use super::classify::TransportFailure;
 use super::compress::{Compression, Wire};
 use super::config::{ClientConfig, ConfigError, authorization, event_url, product_header};
 use super::reply::{REPLY_BYTES_MAX, ReplyBody};
+use crate::tls::{self, TlsError};
 
 /// An idle connection is closed after this long.
 const POOL_IDLE: Duration = Duration::from_secs(10);
@@ -93,15 +94,18 @@ impl Transport {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(APP_NAME, product_header("product", &config.product)?);
         headers.insert(APP_VERSION, product_header("version", &config.version)?);
+        let url = event_url(&config.url)?;
+        // Without TLS no roots are looked for: there may be none.
+        let tls = if url.scheme() == "https" { config.tls.rustls()? } else { trusting_nobody()? };
         let settings = Settings {
-            tls: config.tls.rustls()?,
+            tls,
             headers,
             user_agent: format!("{}/{}", config.product, config.version),
             timeout: config.timeout,
             connect_timeout: config.connect_timeout,
         };
         let generation = Mutex::new(settings.generation().map_err(ConfigError::Http)?);
-        Ok(Self { url: event_url(&config.url)?, settings, generation })
+        Ok(Self { url, settings, generation })
     }
 
     /// Where requests go; holds no secret.
@@ -168,6 +172,14 @@ impl Settings {
         let age = CONNECTION_AGE.mul_f64(0.75 + 0.5 * fastrand::f64());
         Ok(Generation { http, expires: Instant::now() + age })
     }
+}
+
+/// TLS settings for a client that never uses them; without any, reqwest looks for roots itself.
+fn trusting_nobody() -> Result<rustls::ClientConfig, TlsError> {
+    let versions = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|source| TlsError::Unusable { what: "TLS versions", path: "built in".into(), source })?;
+    Ok(versions.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
 async fn read(mut response: reqwest::Response) -> Exchange {
@@ -256,4 +268,39 @@ fn chain(error: &reqwest::Error) -> String {
         cause = current.source();
     }
     text.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_replaced_after_a_minute_give_or_take_a_quarter() {
+        let config = ClientConfig::new("http://127.0.0.1:8088".parse().unwrap(), "token".into());
+        let transport = Transport::new(&config).unwrap();
+        let expires = || transport.generation.lock().unwrap().expires;
+        for _ in 0..20 {
+            let before = expires();
+            let age = before - Instant::now();
+            assert!((45..=75).contains(&age.as_secs()), "{age:?}");
+            tokio::time::advance(age - Duration::from_millis(2)).await;
+            transport.http();
+            assert_eq!(expires(), before, "not yet");
+            tokio::time::advance(Duration::from_millis(3)).await;
+            transport.http();
+            assert!(expires() > before);
+        }
+    }
+
+    #[test]
+    fn no_more_of_a_reply_is_kept_than_the_limit() {
+        let mut body = Vec::new();
+        let chunk = Bytes::from(vec![b'x'; REPLY_BYTES_MAX - 1]);
+        append(&mut body, &chunk);
+        assert_eq!(body.len(), REPLY_BYTES_MAX - 1);
+        append(&mut body, &chunk);
+        assert_eq!(body.len(), REPLY_BYTES_MAX);
+        append(&mut body, &chunk);
+        assert_eq!(body.len(), REPLY_BYTES_MAX);
+    }
 }

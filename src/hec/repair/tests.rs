@@ -25,8 +25,11 @@ fn refusal(code: i64, event_number: Option<u64>) -> Refusal {
 
 const BARE: Refusal = Refusal { status: StatusCode::BAD_REQUEST, code: None, event_number: None };
 
+/// Numbers of neighbouring events.
+type Runs = Vec<Range<usize>>;
+
 /// Delivered events, refused ones, and what is still to be sent, as event numbers.
-fn after(n: usize, sent: Compression, refusal: Refusal) -> (u64, Vec<Range<usize>>, Vec<Range<usize>>) {
+fn after(n: usize, sent: Compression, refusal: Refusal) -> (u64, Runs, Runs) {
     let mut repair = Repair::new(batch(&vec![4; n]));
     let part = repair.next(usize::MAX).unwrap();
     repair.refused(part, refusal, sent);
@@ -46,7 +49,7 @@ fn numbers(body: &[u8]) -> Range<usize> {
 #[test]
 #[expect(clippy::single_range_in_vec_init, reason = "lists of ranges, some of one")]
 fn a_reply_settles_what_it_says_and_no_more() {
-    let cases: Vec<(usize, Refusal, u64, Vec<Range<usize>>, Vec<Range<usize>>)> = vec![
+    let cases: Vec<(usize, Refusal, u64, Runs, Runs)> = vec![
         (10, refusal(6, Some(3)), 3, vec![3..4], vec![4..10]),
         (10, refusal(12, Some(0)), 0, vec![0..1], vec![1..10]),
         (10, refusal(13, Some(9)), 9, vec![9..10], vec![]),
