@@ -48,7 +48,7 @@ fn command() -> Command {
     Command::new("perf")
         .about("Measures the nozzle between a simulated foundation and a simulated Splunk")
         .arg(number("seconds", "10", "how long each row is measured"))
-        .arg(number("rate", "0", "envelopes per second; 0: as fast as they are read"))
+        .arg(number("rate", "20000", "envelopes per second; 0: as fast as they are read"))
         .arg(number("payload", "256", "usual bytes of a log line"))
         .arg(number("json", "0", "log lines that are JSON, in percent"))
         .arg(Arg::new("source").long("source").value_parser(["grpc", "firehose"]).help("only this source"))
@@ -104,12 +104,6 @@ async fn measure(scenario: &Scenario) -> anyhow::Result<String> {
     let transport = if scenario.tls { Transport::Tls } else { Transport::Plain };
     let foundation = Foundation::start(FoundationConfig { transport, ..FoundationConfig::default() }).await?;
     let hec = start_hec(scenario, &foundation).await?;
-    let certificates = tempfile::tempdir()?;
-    let mut nozzle = start_nozzle(scenario, &foundation, &hec, certificates.path())?;
-    let pid = nozzle.id().context("the nozzle ended at once")?;
-    let streams = |connected: &Connected| connected.rlp + connected.firehose >= 2;
-    foundation.wait_connected(PATIENCE, streams).await.context("the nozzle did not subscribe")?;
-
     let load = Load::new(LoadConfig {
         events_per_second: scenario.rate,
         apps: 200,
@@ -120,6 +114,12 @@ async fn measure(scenario: &Scenario) -> anyhow::Result<String> {
         ..LoadConfig::default()
     });
     load.register(foundation.capi());
+    let certificates = tempfile::tempdir()?;
+    let mut nozzle = start_nozzle(scenario, &foundation, &hec, certificates.path())?;
+    let pid = nozzle.id().context("the nozzle ended at once")?;
+    let streams = |connected: &Connected| connected.rlp + connected.firehose >= 2;
+    foundation.wait_connected(PATIENCE, streams).await.context("the nozzle did not subscribe")?;
+
     let (before, started) = (cpu_seconds(pid)?, Instant::now());
     let sent = load.run(&foundation, &CancellationToken::new()).await;
     let arrived = wait_for_events(&hec, sent.published.total()).await;

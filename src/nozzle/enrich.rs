@@ -16,6 +16,8 @@ pub struct Enricher {
     metadata: Metadata,
     known: HashMap<Box<[u8]>, Arc<App>, RandomState>,
     generation: u64,
+    /// Whether something has changed since [`Enricher::take_news`].
+    news: bool,
 }
 
 /// What is known about the app of an event.
@@ -33,7 +35,7 @@ impl Enricher {
     /// A view with nothing in it yet.
     pub fn new(metadata: Metadata) -> Self {
         let generation = metadata.generation();
-        Self { metadata, known: HashMap::default(), generation }
+        Self { metadata, known: HashMap::default(), generation, news: false }
     }
 
     /// Forgets what may have changed. Called once for each group of frames.
@@ -41,8 +43,14 @@ impl Enricher {
         let generation = self.metadata.generation();
         if generation != self.generation {
             self.generation = generation;
+            self.news = true;
             self.known.clear();
         }
+    }
+
+    /// Whether a look-up may have ended since this was asked before.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// Waits until something has changed since the last [`Enricher::refresh`]. Cancel safe.

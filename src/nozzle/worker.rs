@@ -46,9 +46,10 @@ impl Worker {
                     self.ledger.dropped_undecoded(DropReason::Shutdown, envelopes);
                 }
                 Wake::Frames(queued) => self.stages.frames(&queued, now),
-                Wake::Names => self.stages.unpark(now, Release::Ready),
-                Wake::Timer => self.stages.unpark(now, Release::Ready),
+                Wake::NamesOrTimer => {}
             }
+            // Also after frames: while there are always more of them no other arm is ever chosen.
+            self.stages.unpark(now, Release::Ready);
             // While batches wait for HEC anyway, small ones had better grow than be sealed for age.
             if !self.admission.is_backlogged() {
                 self.stages.batcher.seal_expired(now);
@@ -74,8 +75,8 @@ impl Worker {
         tokio::select! {
             biased;
             queued = self.frames.recv() => queued.map(Wake::Frames),
-            () = self.stages.enricher.changed(), if !self.stages.parking.is_empty() => Some(Wake::Names),
-            () = timer => Some(Wake::Timer),
+            () = self.stages.enricher.changed(), if !self.stages.parking.is_empty() => Some(Wake::NamesOrTimer),
+            () = timer => Some(Wake::NamesOrTimer),
         }
     }
 
@@ -107,8 +108,7 @@ const BACKLOG_POLL: std::time::Duration = std::time::Duration::from_millis(100);
 /// Why a worker woke up.
 enum Wake {
     Frames(Queued),
-    Names,
-    Timer,
+    NamesOrTimer,
 }
 
 /// Which parked envelopes are let out.
@@ -174,6 +174,11 @@ impl Stages {
             return;
         }
         self.enricher.refresh();
+        let due = self.parking.next_deadline().is_some_and(|deadline| deadline <= now);
+        let news = self.enricher.take_news();
+        if release == Release::Ready && !due && !news {
+            return;
+        }
         let enricher = &mut self.enricher;
         let ready = self.parking.take(now, |app| release == Release::All || !enricher.is_pending(app));
         for parked in ready {
