@@ -11,3 +11,4 @@
 mod golden;
 mod golden_events;
 mod golden_frames;
+mod structure;
