@@ -84,9 +84,9 @@ impl Batch {
         Self { index: Arc::clone(&self.index), body, marks, units }
     }
 
-    /// Gives back memory that is not used, if it is much.
+    /// Gives back memory that is not used, if it is a quarter or more.
     pub fn shrink(&mut self) {
-        if self.body.capacity() > 2 * self.body.len() {
+        if self.body.capacity() > self.body.len() + self.body.len() / 4 {
             self.body.shrink_to_fit();
         }
     }

@@ -130,9 +130,9 @@ impl Batcher {
         }
     }
 
-    /// Seals what has waited long enough.
-    pub fn seal_expired(&mut self, now: Instant) {
-        self.seal_if(|deadline| deadline <= now);
+    /// Seals what has waited longer than it should by `patience`.
+    pub fn seal_expired(&mut self, now: Instant, patience: Duration) {
+        self.seal_if(|deadline| deadline + patience <= now);
     }
 
     /// Seals everything.
@@ -209,7 +209,9 @@ mod tests {
         let later = start + Duration::from_millis(200);
         put(&mut batcher, None, later, 1);
         assert_eq!(batcher.next_deadline(), Some(start + LIMITS.age));
-        batcher.seal_expired(start + LIMITS.age);
+        batcher.seal_expired(start + LIMITS.age, LIMITS.age);
+        assert!(!batcher.has_sealed());
+        batcher.seal_expired(start + LIMITS.age, Duration::ZERO);
         assert_eq!(sealed(&mut batcher), [("other".to_owned(), 1, 1)]);
         assert_eq!(batcher.next_deadline(), Some(later + LIMITS.age));
     }

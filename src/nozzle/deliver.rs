@@ -3,12 +3,14 @@
 //! Admission decides when there is no room ([`WhenFull`]); a fixed number of senders take batches in
 //! order and hand them to the HEC client, which answers for each event.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::hec::batch::Batch;
@@ -33,6 +35,7 @@ pub fn pool(capacity_bytes: usize, when_full: WhenFull, ledger: Arc<Ledger>) -> 
         room: Arc::new(Semaphore::new(units)),
         capacity_bytes: units * UNIT_BYTES,
         high_water_bytes: AtomicUsize::new(0),
+        samples: Samples::default(),
     });
     (
         Admission { sender, gauge: Arc::clone(&gauge), when_full, ledger: Arc::clone(&ledger) },
@@ -45,6 +48,7 @@ struct Gauge {
     room: Arc<Semaphore>,
     capacity_bytes: usize,
     high_water_bytes: AtomicUsize,
+    samples: Samples,
 }
 
 impl Gauge {
@@ -154,6 +158,7 @@ impl Outbox {
         self.ledger.delivered(outcome.delivered);
         for rejection in &outcome.rejected {
             self.ledger.rejected(&label(rejection), rejection.tally);
+            self.gauge.samples.show(rejection);
         }
         self.ledger.dropped(DropReason::RetriesExhausted, outcome.abandoned);
         self.ledger.dropped(DropReason::Shutdown, outcome.undelivered);
@@ -165,6 +170,28 @@ impl Outbox {
             print(&batch);
             self.ledger.delivered(batch.tally());
             drop(room);
+        }
+    }
+}
+
+/// Shows one refused event every so often: without one nobody can find out what is wrong with them.
+#[derive(Debug, Default)]
+struct Samples(Mutex<Option<Instant>>);
+
+impl Samples {
+    const EVERY: Duration = Duration::from_secs(10);
+
+    fn show(&self, rejection: &Rejection) {
+        let now = Instant::now();
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.is_none_or(|shown| now - shown >= Self::EVERY) {
+            *shown = Some(now);
+            drop(shown);
+            tracing::warn!(
+                code = label(rejection),
+                sample = rejection.sample(),
+                "an event that splunk refused"
+            );
         }
     }
 }

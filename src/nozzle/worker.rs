@@ -5,6 +5,7 @@
 //! empty: parked envelopes go out as they are, open batches are sealed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,10 +51,7 @@ impl Worker {
             }
             // Also after frames: while there are always more of them no other arm is ever chosen.
             self.stages.unpark(now, Release::Ready);
-            // While batches wait for HEC anyway, small ones had better grow than be sealed for age.
-            if !self.admission.is_backlogged() {
-                self.stages.batcher.seal_expired(now);
-            }
+            self.stages.batcher.seal_expired(now, self.patience());
             self.hand_over().await;
             // The queue may always be ready: let other tasks of this thread run.
             tokio::task::consume_budget().await;
@@ -83,10 +81,16 @@ impl Worker {
     fn deadline(&self) -> Option<Instant> {
         let parked = self.stages.parking.next_deadline();
         let mut batched = self.stages.batcher.next_deadline();
-        if self.admission.is_backlogged() {
+        if self.patience() > Duration::ZERO {
             batched = batched.map(|at| at.max(Instant::now() + BACKLOG_POLL));
         }
         parked.into_iter().chain(batched).min()
+    }
+
+    /// How much longer batches may wait than FLUSH_INTERVAL: while others wait for HEC anyway, small
+    /// ones had better grow, so that an outage fills the pool with events and not with requests.
+    fn patience(&self) -> Duration {
+        if self.admission.is_backlogged() { BACKLOG_PATIENCE } else { Duration::ZERO }
     }
 
     async fn hand_over(&mut self) {
@@ -103,7 +107,10 @@ impl Worker {
 }
 
 /// How often a worker looks whether HEC takes batches again.
-const BACKLOG_POLL: std::time::Duration = std::time::Duration::from_millis(100);
+const BACKLOG_POLL: Duration = Duration::from_millis(100);
+
+/// How much longer than FLUSH_INTERVAL a batch may grow while HEC takes none.
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a worker woke up.
 enum Wake {
