@@ -18,6 +18,7 @@ pub mod parking;
 pub mod queue;
 pub mod source;
 pub mod status;
+pub mod upstream;
 pub mod watcher;
 pub mod wire;
 pub mod worker;

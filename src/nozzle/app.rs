@@ -32,6 +32,7 @@ use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{self, FrameReceiver, FrameSender};
 use crate::nozzle::source::{PlanError, SelectorKinds, SourceKind, SourcePlan, Sources};
 use crate::nozzle::status::StatusView;
+use crate::nozzle::upstream::Upstream;
 use crate::nozzle::watcher;
 use crate::nozzle::worker::{Stages, Worker};
 use crate::task::Tasks;
@@ -134,8 +135,10 @@ impl App {
             "reading from loggregator"
         );
         let (sources, reading) = Sources::start(plan, self.sender, shutdown.child_token())?;
+        let upstream = Arc::new(Upstream::default());
         let view = StatusView {
             started: Instant::now(),
+            upstream: Arc::clone(&upstream),
             ledger: Arc::clone(&self.ledger),
             frames: self.frames.clone(),
             outbox: self.outbox.clone(),
@@ -157,7 +160,7 @@ impl App {
                 admission: self.admission.clone(),
                 ledger: Arc::clone(&self.ledger),
                 stop: hurry.clone(),
-                stages: stages(config, metadata.clone(), encoder.clone()),
+                stages: stages(config, metadata.clone(), encoder.clone(), Arc::clone(&upstream)),
             };
             line.spawn("worker", worker.run());
         }
@@ -303,7 +306,7 @@ fn encoder(config: &Config) -> Encoder {
     })
 }
 
-fn stages(config: &Config, metadata: Metadata, encoder: Encoder) -> Stages {
+fn stages(config: &Config, metadata: Metadata, encoder: Encoder, upstream: Arc<Upstream>) -> Stages {
     let limits = BatchLimits {
         bytes: config.hec.batch_bytes,
         events: config.hec.batch_events,
@@ -314,6 +317,7 @@ fn stages(config: &Config, metadata: Metadata, encoder: Encoder) -> Stages {
         Parking::new(config.metadata.wait, PARKING_BYTES_MAX / config.workers.get()),
         encoder,
         Batcher::new(limits, Arc::from(config.shape.index.as_str())),
+        upstream,
     )
 }
 

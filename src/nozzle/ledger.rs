@@ -42,6 +42,8 @@ macro_rules! reasons {
     };
 }
 
+pub(in crate::nozzle) use reasons;
+
 reasons! {
     /// Why an envelope was left out on purpose.
     Filter {

@@ -1,5 +1,6 @@
 //! What the nozzle tells about itself: one picture for `/status.json`, `/ready` and the demo.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use crate::nozzle::ledger::{Ledger, Snapshot};
 use crate::nozzle::metadata::{Metadata, MetadataStats};
 use crate::nozzle::queue::{FrameReceiver, QueueStatus};
 use crate::nozzle::source::{Sources, SourcesStatus};
+use crate::nozzle::upstream::Upstream;
 
 /// A view of the running nozzle. Cheap to clone, safe to ask at any time.
 #[derive(Clone, Debug)]
 pub struct StatusView {
     pub(super) started: Instant,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) upstream: Arc<Upstream>,
     pub(super) frames: FrameReceiver,
     pub(super) outbox: Outbox,
     pub(super) client: Arc<Client>,
@@ -39,6 +42,8 @@ pub struct Status {
     pub balanced: bool,
     /// Where every envelope went.
     pub ledger: Snapshot,
+    /// What Loggregator says it lost before, by place; not part of the balance.
+    pub upstream: BTreeMap<String, u64>,
     /// Frames waiting for a worker.
     pub queue: QueueStatus,
     /// Batches waiting for HEC.
@@ -63,6 +68,7 @@ impl StatusView {
             not_ready: not_ready(&source, &hec),
             balanced: ledger.balance().is_ok(),
             ledger,
+            upstream: self.upstream.get(),
             queue: self.frames.status(),
             delivery: self.outbox.status(),
             hec,

@@ -10,7 +10,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::nozzle::ledger::{Drop as DropReason, Snapshot};
-use crate::nozzle::status::StatusView;
+use crate::nozzle::status::{Status, StatusView};
+use crate::nozzle::upstream::Loss;
 
 /// How often losses are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -22,8 +23,8 @@ const LOOKS_PER_SUMMARY: u32 = 6;
 pub async fn run(view: StatusView, stop: CancellationToken) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = view.get().ledger;
-    let mut summary = seen.clone();
+    let mut seen = view.get();
+    let mut summary = seen.ledger.clone();
     let mut looks = 0;
     loop {
         tokio::select! {
@@ -31,16 +32,25 @@ pub async fn run(view: StatusView, stop: CancellationToken) {
             () = stop.cancelled() => break,
             _ = ticks.tick() => {}
         }
-        let now = view.get().ledger;
-        report(&seen, &now);
+        let now = view.get();
+        report(&seen.ledger, &now.ledger);
+        report_upstream(&seen.upstream, &now.upstream);
         seen = now;
         looks += 1;
         if u32::is_multiple_of(looks, LOOKS_PER_SUMMARY) {
-            flow(&summary, &view);
-            summary = seen.clone();
+            flow(&summary, &seen);
+            summary = seen.ledger.clone();
         }
     }
-    report(&seen, &view.get().ledger);
+    report(&seen.ledger, &view.get().ledger);
+}
+
+/// Logs what the platform says it lost between two looks.
+fn report_upstream(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) {
+    for (place, envelopes) in increase(before, after) {
+        let next_step = Loss::ALL.iter().find(|loss| loss.label() == place).map(|loss| loss.next_step());
+        tracing::warn!(%place, envelopes, next_step, "loggregator says it lost envelopes before they could be read");
+    }
 }
 
 /// Logs what was lost, refused or could not be read between two looks.
@@ -89,8 +99,7 @@ fn next_step(reason: &str) -> &'static str {
 }
 
 /// Logs how much went through.
-fn flow(before: &Snapshot, view: &StatusView) {
-    let status = view.get();
+fn flow(before: &Snapshot, status: &Status) {
     let ledger = &status.ledger;
     tracing::info!(
         received = ledger.received.saturating_sub(before.received),

@@ -19,6 +19,7 @@ use crate::nozzle::event::{AppId, Event};
 use crate::nozzle::ledger::{Drop as DropReason, Filter, Intake, Ledger, Malformed};
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{FrameKind, FrameReceiver, Queued};
+use crate::nozzle::upstream::{self, Upstream};
 use crate::nozzle::wire::{deprecated, v1, v2};
 
 /// One of several equal tasks between the queue and the delivery pool.
@@ -138,6 +139,8 @@ pub struct Stages {
     pub encoder: Encoder,
     /// Gathers them.
     pub batcher: Batcher,
+    /// Counts what the platform says it lost.
+    pub upstream: Arc<Upstream>,
     intake: Intake,
 }
 
@@ -153,8 +156,14 @@ struct Passage {
 
 impl Stages {
     /// Puts the stages together.
-    pub fn new(enricher: Enricher, parking: Parking, encoder: Encoder, batcher: Batcher) -> Self {
-        Self { enricher, parking, encoder, batcher, intake: Intake::default() }
+    pub fn new(
+        enricher: Enricher,
+        parking: Parking,
+        encoder: Encoder,
+        batcher: Batcher,
+        upstream: Arc<Upstream>,
+    ) -> Self {
+        Self { enricher, parking, encoder, batcher, upstream, intake: Intake::default() }
     }
 
     fn frames(&mut self, queued: &Queued, now: Instant) {
@@ -231,7 +240,12 @@ impl Stages {
     #[inline]
     fn event(&mut self, event: &Event<'_>, bytes: &[u8], passage: Passage) {
         let intake = &mut self.intake;
-        intake.received += u64::from(!passage.parked_before);
+        if !passage.parked_before {
+            intake.received += 1;
+            if let Some(lost) = upstream::loss(event) {
+                self.upstream.add(lost);
+            }
+        }
         if !self.encoder.wants(event) {
             intake.filtered[Filter::EventType as usize] += 1;
             return;

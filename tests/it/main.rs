@@ -12,3 +12,4 @@ mod golden;
 mod golden_events;
 mod golden_frames;
 mod structure;
+mod upstream;

@@ -110,6 +110,7 @@ fn pages_point_at_what_is_there() {
 #[test]
 fn every_reason_of_the_ledger_is_in_the_operators_page() {
     use firehose_nozzle::nozzle::ledger::{Drop, Filter};
+    use firehose_nozzle::nozzle::upstream::Loss;
     let page = fs::read_to_string(root().join("docs/operation.md")).unwrap();
     let reasons =
         Drop::ALL.iter().map(|reason| reason.label()).chain(Filter::ALL.iter().map(|reason| reason.label()));

@@ -75,6 +75,8 @@ keys! {
     RoutingInstanceId = "routing_instance_id",
     /// HTTP timers: the X-Forwarded-For addresses, one a line.
     Forwarded = "forwarded",
+    /// The platform's own counters: which way envelopes were going.
+    Direction = "direction",
     /// Errors: the component.
     Source = "source",
     /// Errors: the code.
