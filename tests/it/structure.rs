@@ -112,9 +112,12 @@ fn every_reason_of_the_ledger_is_in_the_operators_page() {
     use firehose_nozzle::nozzle::ledger::{Drop, Filter};
     use firehose_nozzle::nozzle::upstream::Loss;
     let page = fs::read_to_string(root().join("docs/operation.md")).unwrap();
-    let reasons =
-        Drop::ALL.iter().map(|reason| reason.label()).chain(Filter::ALL.iter().map(|reason| reason.label()));
-    for reason in reasons {
+    let labels = [
+        Drop::ALL.iter().map(|reason| reason.label()).collect::<Vec<_>>(),
+        Filter::ALL.iter().map(|reason| reason.label()).collect(),
+        Loss::ALL.iter().map(|loss| loss.label()).collect(),
+    ];
+    for reason in labels.concat() {
         assert!(page.contains(&format!("`{reason}`")), "{reason}");
     }
 }
