@@ -1,8 +1,10 @@
-//! The admin server: `/health`, `/ready`, `/status.json`.
+//! The admin server: `/health`, `/ready`, `/status.json`, `/metrics`.
 //!
 //! `/health` says that the process lives, `/ready` whether it does its work and why not,
-//! `/status.json` everything. Without ADMIN_TOKEN on an address open to all, only the first two
+//! `/status.json` and `/metrics` everything. Without ADMIN_TOKEN on an address open to all, only the first two
 //! are served.
+
+mod metrics;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -53,7 +55,7 @@ impl Admin {
 pub async fn serve(admin: Admin, view: StatusView, stop: CancellationToken) {
     let mut router = Router::new().route("/health", get(health)).route("/ready", get(ready));
     if admin.scope == AdminScope::Full {
-        let status = Router::new().route("/status.json", get(status));
+        let status = Router::new().route("/status.json", get(status)).route("/metrics", get(metrics));
         router = router.merge(match admin.token {
             Some(token) => status.layer(from_fn_with_state(token, require_token)),
             None => status,
@@ -84,6 +86,10 @@ async fn ready(State(view): State<StatusView>) -> Response {
 
 async fn status(State(view): State<StatusView>) -> Response {
     Json(view.get()).into_response()
+}
+
+async fn metrics(State(view): State<StatusView>) -> Response {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&view.get())).into_response()
 }
 
 async fn require_token(State(token): State<Arc<SecretString>>, request: Request, next: Next) -> Response {

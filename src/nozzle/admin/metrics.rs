@@ -1,0 +1,105 @@
+//! `/metrics`: the status in the Prometheus text format.
+//!
+//! Labels come from fixed sets (reasons, codes, states), never from apps, so their number is bounded.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::hec::GateState;
+use crate::nozzle::status::Status;
+
+/// What the format is called.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Writes all metrics.
+pub(super) fn render(status: &Status) -> String {
+    let mut page = Page::default();
+    let ledger = &status.ledger;
+    page.counter("nozzle_envelopes_received_total", "Envelopes read from Loggregator.", ledger.received);
+    page.counter(
+        "nozzle_envelopes_delivered_total",
+        "Envelopes whose event HEC has accepted.",
+        ledger.delivered,
+    );
+    page.counters(
+        "nozzle_envelopes_filtered_total",
+        "Envelopes left out on purpose.",
+        "reason",
+        &ledger.filtered,
+    );
+    page.counters("nozzle_envelopes_dropped_total", "Envelopes lost.", "reason", &ledger.dropped);
+    page.counters(
+        "nozzle_envelopes_rejected_total",
+        "Envelopes HEC refused for what they are.",
+        "code",
+        &ledger.rejected,
+    );
+    page.counters(
+        "nozzle_malformed_total",
+        "Frames or envelopes that could not be decoded.",
+        "kind",
+        &ledger.malformed,
+    );
+    page.counters(
+        "nozzle_upstream_lost_total",
+        "What Loggregator says it lost before.",
+        "place",
+        &status.upstream,
+    );
+    page.counter("nozzle_events_delivered_total", "Events HEC has accepted.", ledger.events.delivered);
+    page.counter(
+        "nozzle_events_unenriched_total",
+        "Events that went out before their app was looked up.",
+        ledger.unenriched,
+    );
+    page.counter("nozzle_events_retimed_total", "Events whose own time was unusable.", ledger.retimed);
+    page.counter("nozzle_events_truncated_total", "Events whose text was cut to fit.", ledger.truncated);
+    page.gauge("nozzle_envelopes_buffered", "Envelopes held in the nozzle.", ledger.buffered());
+    page.gauge("nozzle_queue_bytes", "Bytes of frames waiting for a worker.", status.queue.bytes);
+    page.gauge("nozzle_queue_capacity_bytes", "QUEUE_MAX_BYTES.", status.queue.capacity_bytes);
+    page.gauge("nozzle_delivery_bytes", "Bytes of batches waiting for HEC.", status.delivery.bytes);
+    page.gauge("nozzle_delivery_capacity_bytes", "DELIVERY_MAX_BYTES.", status.delivery.capacity_bytes);
+    page.gauge("nozzle_streams_connected", "Open streams from Loggregator.", status.source.connected);
+    page.counter("nozzle_stream_gaps_total", "How often no stream was open any more.", status.source.gaps);
+    page.counter("nozzle_hec_requests_total", "Requests with events.", status.hec.counters.requests);
+    page.counter(
+        "nozzle_hec_resends_total",
+        "Requests sent again although they may have been taken.",
+        status.hec.counters.ambiguous_resends,
+    );
+    page.counter("nozzle_hec_sent_bytes_total", "Bytes of bodies as sent.", status.hec.counters.bytes_wire);
+    page.gauge("nozzle_hec_open", "1 if HEC takes events.", u8::from(status.hec.gate == GateState::Open));
+    page.gauge("nozzle_ready", "1 if the nozzle does its work.", u8::from(status.not_ready.is_empty()));
+    page.0
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, help, "counter");
+        self.line(format_args!("{name} {value}"));
+    }
+
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &BTreeMap<String, u64>) {
+        self.head(name, help, "counter");
+        for (key, value) in values {
+            self.line(format_args!("{name}{{{label}=\"{key}\"}} {value}"));
+        }
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
+        self.head(name, help, "gauge");
+        self.line(format_args!("{name} {value}"));
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
