@@ -1,0 +1,8 @@
+//! The real binary: environment and flags, signals, exit codes, what it prints.
+//!
+//! Each test starts the peers it needs in this process and the nozzle as a child of it, with
+//! nothing of this process's environment. A child that outlives its test is killed.
+
+mod peers;
+mod process;
+mod run;
