@@ -3,6 +3,7 @@
 //! Each test starts the peers it needs in this process and the nozzle as a child of it, with
 //! nothing of this process's environment. A child that outlives its test is killed.
 
+mod admin;
 mod faults;
 mod peers;
 mod process;

@@ -12,3 +12,4 @@ mod binary;
 mod golden;
 mod golden_events;
 mod golden_frames;
+mod tools;
