@@ -4,6 +4,7 @@
 //! nothing of this process's environment. A child that outlives its test is killed.
 
 mod admin;
+mod demo;
 mod faults;
 mod peers;
 mod process;
