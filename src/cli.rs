@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::chain;
 use crate::nozzle::app::{App, Report};
 use crate::nozzle::check;
 use crate::nozzle::config::flags::{self, FlagValues};
@@ -166,12 +167,6 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     let cause = chain(error);
     tracing::error!(error = %cause, next_step = "mend the setting and start again", "the configuration cannot be used");
     ExitCode::from(EXIT_CONFIG)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Logs the final ledger.

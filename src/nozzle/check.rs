@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::chain;
 use crate::hec::Probe;
 use crate::nozzle::app;
 use crate::nozzle::config::Config;
@@ -115,10 +116,4 @@ async fn splunk(config: &Config) -> Result2 {
         Probe::Refused { reason, detail } => Err(format!("{detail}; {}", reason.next_step())),
         Probe::Unreachable { detail } => Err(format!("{} cannot be reached: {detail}", config.hec.url)),
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
