@@ -19,7 +19,7 @@ use super::classify::{
 };
 use super::compress::{Compression, Compressors, Wire};
 use super::config::{ClientConfig, ConfigError};
-use super::gate::{Gate, Notice, Permit, Signal};
+use super::gate::{AWAY_NEXT_STEP, Gate, Notice, Permit, Signal};
 use super::hold::HoldReason;
 use super::outcome::Outcome;
 use super::probe::Probe;
@@ -180,6 +180,7 @@ impl Endpoint {
                 url,
                 failures,
                 pause_ms = pause.as_millis(),
+                next_step = AWAY_NEXT_STEP,
                 error = describe(exchange),
                 "the HEC does not take data; it is kept and sent again"
             ),

@@ -90,7 +90,7 @@ fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
     if hec.gate != GateState::Open {
         let error = hec.last_error.as_ref().map_or("no reply yet", |error| &error.text);
         let next_step = hec.next_step.map(|step| format!("; {step}")).unwrap_or_default();
-        reasons.push(format!("HEC takes no events: {error}{next_step}"));
+        reasons.push(format!("the HEC at {} takes no events: {error}{next_step}", hec.url));
     }
     reasons
 }

@@ -3,9 +3,11 @@
 //! Each test starts the peers it needs in this process and the nozzle as a child of it, with
 //! nothing of this process's environment. A child that outlives its test is killed.
 
+mod absent;
 mod admin;
 mod demo;
 mod faults;
+mod forwarder;
 mod peers;
 mod process;
 mod run;
