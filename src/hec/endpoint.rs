@@ -27,6 +27,7 @@ use super::repair::{Form, Refusal};
 use super::reply::ReplyBody;
 use super::status::{Ledger, Status};
 use super::transport::{Exchange, Transport};
+use crate::clock::millis;
 
 /// See the module's documentation.
 pub(crate) struct Endpoint {
@@ -179,7 +180,7 @@ impl Endpoint {
             Notice::Down { failures, pause } => tracing::warn!(
                 url,
                 failures,
-                pause_ms = pause.as_millis(),
+                pause_ms = millis(pause),
                 next_step = AWAY_NEXT_STEP,
                 error = describe(exchange),
                 "the HEC does not take data; it is kept and sent again"

@@ -12,7 +12,7 @@ use super::gate::{GateState, GateView};
 use super::outcome::Outcome;
 use super::reply::HecCode;
 use super::transport::Exchange;
-use crate::clock::UnixNanos;
+use crate::clock::{UnixNanos, millis};
 
 /// Pairs of status and code counted apart; a server that makes up more shares one line.
 const REPLY_KINDS_MAX: usize = 64;
@@ -150,7 +150,7 @@ impl Ledger {
             gate: gate.state,
             next_step: gate.state.next_step(),
             since_unix_ms: unix_ms(UnixNanos(since)),
-            next_try_ms: gate.next_try.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            next_try_ms: gate.next_try.map(millis),
             counters: Counters {
                 replies: list(&inner.replies),
                 events_rejected: list(&inner.rejected),

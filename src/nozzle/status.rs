@@ -1,11 +1,11 @@
 //! What the nozzle tells about itself: one picture for `/status.json`, `/ready` and the demo.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::clock::millis;
 use crate::hec::{self, Client, GateState};
 use crate::nozzle::deliver::{Outbox, PoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
@@ -59,7 +59,7 @@ impl StatusView {
         let source = self.sources.status();
         Status {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_ms: milliseconds(self.started.elapsed()),
+            uptime_ms: millis(self.started.elapsed()),
             not_ready: not_ready(&source, &hec),
             balanced: ledger.balance().is_ok(),
             ledger,
@@ -93,8 +93,4 @@ fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
         reasons.push(format!("the HEC at {} takes no events: {error}{next_step}", hec.url));
     }
     reasons
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

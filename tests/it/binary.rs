@@ -8,6 +8,7 @@ mod admin;
 mod demo;
 mod faults;
 mod forwarder;
+mod output;
 mod peers;
 mod process;
 mod run;
