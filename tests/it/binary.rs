@@ -13,3 +13,4 @@ mod peers;
 mod process;
 mod run;
 mod settings;
+mod stop;
