@@ -5,6 +5,7 @@
 
 mod absent;
 mod admin;
+mod check;
 mod demo;
 mod faults;
 mod forwarder;
