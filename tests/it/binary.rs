@@ -13,5 +13,6 @@ mod output;
 mod peers;
 mod process;
 mod run;
+mod secrets;
 mod settings;
 mod stop;
