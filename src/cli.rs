@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::chain;
 use crate::nozzle::app::{App, Report};
 use crate::nozzle::check;
 use crate::nozzle::config::flags::{self, FlagValues};
@@ -149,8 +150,7 @@ fn run(config: Config) -> ExitCode {
             Err(error) => return fail(&error),
         };
         let shutdown = CancellationToken::new();
-        let mut signals = Tasks::new();
-        signals.spawn("signals", wait_for_signals(shutdown.clone()));
+        let mut signals = watch_signals(&shutdown);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
         let ended = app.run(shutdown, |_| {}).await;
         signals.shutdown().await;
@@ -166,12 +166,6 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     let cause = chain(error);
     tracing::error!(error = %cause, next_step = "mend the setting and start again", "the configuration cannot be used");
     ExitCode::from(EXIT_CONFIG)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Logs the final ledger.
@@ -199,13 +193,23 @@ fn conclude(report: &Report) -> ExitCode {
 }
 
 /// The first SIGTERM or SIGINT asks for an orderly end, the second ends at once.
-async fn wait_for_signals(shutdown: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::warn!("signals cannot be watched: the process ends without draining when it is told to");
-        return std::future::pending().await;
-    };
+///
+/// From the return of this function on: a signal before that ends the process as it does by default.
+/// Needs a runtime around it.
+fn watch_signals(shutdown: &CancellationToken) -> Tasks<()> {
+    let mut tasks = Tasks::new();
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => {
+            tasks.spawn("signals", heed_signals(terminate, interrupt, shutdown.clone()));
+        }
+        _ => {
+            tracing::warn!("signals cannot be watched: the process ends without draining when it is told to")
+        }
+    }
+    tasks
+}
+
+async fn heed_signals(mut terminate: Signal, mut interrupt: Signal, shutdown: CancellationToken) {
     for count in 0.. {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -251,8 +255,7 @@ fn run_demo(matches: &ArgMatches) -> ExitCode {
     };
     runtime.block_on(async {
         let stop = CancellationToken::new();
-        let mut signals = Tasks::new();
-        signals.spawn("signals", wait_for_signals(stop.clone()));
+        let mut signals = watch_signals(&stop);
         let ended = demo::run(&options, &stop).await;
         signals.shutdown().await;
         match ended {

@@ -1,6 +1,6 @@
 //! Wall-clock time as the wire has it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since the Unix epoch; negative before it.
 ///
@@ -14,4 +14,9 @@ impl UnixNanos {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
     }
+}
+
+/// A duration in whole milliseconds, as logs and the status show it: JSON numbers end at 64 bits.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,6 +2,7 @@
 //!
 //! The folders follow the way of an event; see `ARCHITECTURE.md` for the map.
 
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod hec;

@@ -19,7 +19,7 @@ use super::classify::{
 };
 use super::compress::{Compression, Compressors, Wire};
 use super::config::{ClientConfig, ConfigError};
-use super::gate::{Gate, Notice, Permit, Signal};
+use super::gate::{AWAY_NEXT_STEP, Gate, Notice, Permit, Signal};
 use super::hold::HoldReason;
 use super::outcome::Outcome;
 use super::probe::Probe;
@@ -27,6 +27,7 @@ use super::repair::{Form, Refusal};
 use super::reply::ReplyBody;
 use super::status::{Ledger, Status};
 use super::transport::{Exchange, Transport};
+use crate::clock::millis;
 
 /// See the module's documentation.
 pub(crate) struct Endpoint {
@@ -179,7 +180,8 @@ impl Endpoint {
             Notice::Down { failures, pause } => tracing::warn!(
                 url,
                 failures,
-                pause_ms = pause.as_millis(),
+                pause_ms = millis(pause),
+                next_step = AWAY_NEXT_STEP,
                 error = describe(exchange),
                 "the HEC does not take data; it is kept and sent again"
             ),

@@ -34,6 +34,21 @@ pub enum GateState {
     },
 }
 
+/// What an operator can do about an endpoint that is away or busy.
+pub(crate) const AWAY_NEXT_STEP: &str =
+    "check SPLUNK_HOST, that security groups let the nozzle reach it, and that the HEC is up and has room";
+
+impl GateState {
+    /// What an operator can do about it; nothing while requests flow.
+    pub fn next_step(self) -> Option<&'static str> {
+        match self {
+            Self::Open => None,
+            Self::Paused => Some(AWAY_NEXT_STEP),
+            Self::Held { reason } => Some(reason.next_step()),
+        }
+    }
+}
+
 /// The gate as it was at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GateView {

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::classify::{Disposition, ResponseMode, TransportFailure};
+use super::gate::AWAY_NEXT_STEP;
 use super::hold::HoldReason;
 
 /// Whether an endpoint would take events.
@@ -51,6 +52,15 @@ impl Probe {
             }
             Disposition::Hold(reason) => Self::Refused { reason, detail },
             Disposition::Retry { .. } => Self::Busy { detail },
+        }
+    }
+
+    /// What an operator can do about it; nothing where nothing is wrong.
+    pub fn next_step(&self) -> Option<&'static str> {
+        match self {
+            Self::Ready => None,
+            Self::Busy { .. } | Self::Unreachable { .. } => Some(AWAY_NEXT_STEP),
+            Self::Refused { reason, .. } => Some(reason.next_step()),
         }
     }
 

@@ -12,7 +12,7 @@ use super::gate::{GateState, GateView};
 use super::outcome::Outcome;
 use super::reply::HecCode;
 use super::transport::Exchange;
-use crate::clock::UnixNanos;
+use crate::clock::{UnixNanos, millis};
 
 /// Pairs of status and code counted apart; a server that makes up more shares one line.
 const REPLY_KINDS_MAX: usize = 64;
@@ -25,7 +25,7 @@ pub struct Status {
     /// Whether requests flow.
     #[serde(flatten)]
     pub gate: GateState,
-    /// What an operator can do, while the endpoint is held.
+    /// What an operator can do, while no requests flow.
     pub next_step: Option<&'static str>,
     /// Since when the gate is as it is: milliseconds since the Unix epoch.
     pub since_unix_ms: i64,
@@ -145,16 +145,12 @@ impl Ledger {
 
     pub(crate) fn status(&self, url: &str, gate: GateView) -> Status {
         let since = UnixNanos::now().0.saturating_sub(nanos(gate.lasting));
-        let next_step = match gate.state {
-            GateState::Held { reason } => Some(reason.next_step()),
-            GateState::Open | GateState::Paused => None,
-        };
         self.with(|inner| Status {
             url: url.to_owned(),
             gate: gate.state,
-            next_step,
+            next_step: gate.state.next_step(),
             since_unix_ms: unix_ms(UnixNanos(since)),
-            next_try_ms: gate.next_try.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            next_try_ms: gate.next_try.map(millis),
             counters: Counters {
                 replies: list(&inner.replies),
                 events_rejected: list(&inner.rejected),

@@ -23,6 +23,7 @@ use super::classify::TransportFailure;
 use super::compress::{Compression, Wire};
 use super::config::{ClientConfig, ConfigError, authorization, event_url, product_header};
 use super::reply::{REPLY_BYTES_MAX, ReplyBody};
+use crate::causes::chain;
 use crate::tls::{self, TlsError};
 
 /// An idle connection is closed after this long.
@@ -128,7 +129,7 @@ impl Transport {
             Ok(response) => read(response).await,
             Err(error) => {
                 let error = error.without_url();
-                Exchange::Failed { failure: failure(&error), text: chain(&error) }
+                Exchange::Failed { failure: failure(&error), text: words(&error) }
             }
         }
     }
@@ -142,7 +143,7 @@ impl Transport {
                 Ok(fresh) => *generation = fresh,
                 // The same settings worked before; old connections are better than none.
                 Err(error) => tracing::warn!(
-                    error = chain(&error.without_url()),
+                    error = words(&error.without_url()),
                     "cannot replace aged connections to the HEC"
                 ),
             }
@@ -256,18 +257,8 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
 }
 
 /// The causes in one line, each said once.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        let next = current.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = current.source();
-    }
-    text.chars().take(ERROR_CHARS_MAX).collect()
+fn words(error: &reqwest::Error) -> String {
+    chain(error).chars().take(ERROR_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::millis;
 use crate::hec::{self, Client, ClientConfig, RetryLimit};
 use crate::nozzle::admin::{self, Admin};
 use crate::nozzle::batcher::{BatchLimits, Batcher};
@@ -250,7 +251,7 @@ async fn wait(
     let patience = async {
         shutdown.cancelled().await;
         tracing::info!(
-            timeout_ms = timeout.as_millis(),
+            timeout_ms = millis(timeout),
             "stopping: no more reading, delivering what is buffered"
         );
         tokio::time::sleep(timeout.saturating_sub(COUNTING_TIME).max(timeout / 2)).await;

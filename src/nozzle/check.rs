@@ -8,18 +8,22 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::chain;
 use crate::hec::Probe;
 use crate::nozzle::app;
 use crate::nozzle::config::Config;
 use crate::nozzle::ledger::Ledger;
 use crate::nozzle::queue;
-use crate::nozzle::source::Sources;
+use crate::nozzle::source::{LastEnd, Sources};
 
 /// How long the log stream may take to open.
 const STREAM_WAIT: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether opening it has failed.
+const STREAM_LOOK: Duration = Duration::from_millis(50);
 
 /// What is read of the log stream meanwhile is thrown away beyond this.
 const STREAM_BYTES: usize = 1 << 20;
@@ -91,34 +95,42 @@ async fn stream(config: &Config) -> Result2 {
     let stop = CancellationToken::new();
     let (sources, reading) = Sources::start(plan, sender, stop.clone()).map_err(|error| chain(&error))?;
     let waiting = async {
-        let opened = timeout(STREAM_WAIT, sources.wait_connected(1)).await.is_ok();
+        let result = tokio::select! {
+            biased;
+            () = sources.wait_connected(1) => Ok(format!("{kind} opens")),
+            end = first_end(&sources) => Err(format!("{kind}: {}; {}", end.message, end.next_step)),
+            () = sleep(STREAM_WAIT) => Err(format!(
+                "{kind}: did not open within {} s; check the network and what stands between",
+                STREAM_WAIT.as_secs()
+            )),
+        };
         stop.cancel();
-        opened
+        result
     };
-    let (opened, _) = tokio::join!(waiting, reading);
-    if opened {
-        return Ok(format!("{kind} opens"));
+    let (result, _) = tokio::join!(waiting, reading);
+    result
+}
+
+/// Waits until an attempt has failed. The nozzle would try again, but a check is to say what it found.
+async fn first_end(sources: &Sources) -> LastEnd {
+    let mut looks = interval(STREAM_LOOK);
+    loop {
+        looks.tick().await;
+        let streams = sources.status().streams;
+        if let Some(end) = streams.into_iter().find_map(|stream| stream.last_end) {
+            return end;
+        }
     }
-    let status = sources.status();
-    let end = status.streams.first().and_then(|stream| stream.last_end.as_ref());
-    Err(match end {
-        Some(end) => format!("{kind}: {}; {}", end.message, end.next_step),
-        None => format!("{kind}: did not open within {} s", STREAM_WAIT.as_secs()),
-    })
 }
 
 async fn splunk(config: &Config) -> Result2 {
     let client = app::hec_client(config).map_err(|error| chain(&error))?;
-    match client.probe().await {
-        Probe::Ready => Ok(format!("{} takes the token", config.hec.url)),
-        Probe::Busy { detail } => Err(format!("busy: {detail}")),
-        Probe::Refused { reason, detail } => Err(format!("{detail}; {}", reason.next_step())),
-        Probe::Unreachable { detail } => Err(format!("{} cannot be reached: {detail}", config.hec.url)),
-    }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let probe = client.probe().await;
+    let problem = match &probe {
+        Probe::Ready => return Ok(format!("{} takes the token", config.hec.url)),
+        Probe::Busy { detail } => format!("{} is busy: {detail}", config.hec.url),
+        Probe::Refused { detail, .. } => format!("{} refuses: {detail}", config.hec.url),
+        Probe::Unreachable { detail } => format!("{} cannot be reached: {detail}", config.hec.url),
+    };
+    Err(format!("{problem}; {}", probe.next_step().unwrap_or_default()))
 }

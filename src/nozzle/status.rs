@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::clock::millis;
 use crate::hec::{self, Client, GateState};
 use crate::nozzle::deliver::{Outbox, PoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
@@ -64,7 +64,7 @@ impl StatusView {
         let source = self.sources.status();
         Status {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_ms: milliseconds(self.started.elapsed()),
+            uptime_ms: millis(self.started.elapsed()),
             not_ready: not_ready(&source, &hec),
             balanced: ledger.balance().is_ok(),
             ledger,
@@ -96,11 +96,7 @@ fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
     if hec.gate != GateState::Open {
         let error = hec.last_error.as_ref().map_or("no reply yet", |error| &error.text);
         let next_step = hec.next_step.map(|step| format!("; {step}")).unwrap_or_default();
-        reasons.push(format!("HEC takes no events: {error}{next_step}"));
+        reasons.push(format!("the HEC at {} takes no events: {error}{next_step}", hec.url));
     }
     reasons
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

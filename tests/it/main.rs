@@ -8,8 +8,10 @@
     clippy::print_stderr,
     reason = "a test fails by panicking"
 )]
+mod binary;
 mod golden;
 mod golden_events;
 mod golden_frames;
 mod structure;
+mod tools;
 mod upstream;

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
-use crate::tls::{ClientTls, TlsError};
+use crate::tls::{ClientTls, TlsError, cause};
 
 /// A peer that does not accept within this time counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,6 +55,9 @@ pub enum HttpFault {
     /// No connection.
     #[error("cannot connect: {0}")]
     Connect(String),
+    /// The certificate is not accepted, or something else is wrong with TLS.
+    #[error("TLS failed: {0} (CF_CA_FILE)")]
+    Tls(String),
     /// Connected, but too slow.
     #[error("no complete answer in time")]
     Timeout,
@@ -157,7 +160,9 @@ async fn exchange(request: reqwest::RequestBuilder, url: &Url, max: usize) -> Re
 
 fn fault(error: reqwest::Error) -> HttpFault {
     // A connect that timed out is of more use as "cannot connect" than as "too slow".
-    if error.is_connect() {
+    if let Some(tls) = cause::find(&error) {
+        HttpFault::Tls(cause::explain(tls))
+    } else if error.is_connect() {
         HttpFault::Connect(innermost(&error))
     } else if error.is_timeout() {
         HttpFault::Timeout

@@ -13,6 +13,7 @@ use super::cloud_controller::CallError;
 use super::places::Places;
 use super::table::{EnvAnswer, Found, Need, Outcome};
 use super::{LOOK_UPS_MAX, ListStats, Settings, Shared};
+use crate::clock::millis;
 use crate::nozzle::cf::backoff;
 
 /// A list that does not end after this many pages (5 million apps) leads in a circle.
@@ -157,7 +158,7 @@ impl Engine {
                     failures += 1;
                     self.shared.list().failures += 1;
                     let pause = self.timing.retry.growing(failures);
-                    tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot list apps, will go on later");
+                    tracing::warn!(%error, pause_ms = millis(pause), "cannot list apps, will go on later");
                     sleep(pause).await;
                     if next.is_some() && error.is_lasting() {
                         // The place in the list is no longer there: read it anew.

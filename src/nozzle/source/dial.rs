@@ -19,7 +19,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-use super::end::{End, chain};
+use super::end::End;
+use crate::causes::chain;
 use crate::tls::{ClientTls, cause};
 
 /// The longest wait for a name to be resolved.

@@ -1,9 +1,8 @@
 //! Why a stream ended, in words that tell an operator the next step.
 
-use std::error::Error;
-use std::fmt::Write;
 use std::time::Duration;
 
+use crate::causes::chain;
 use crate::tls::TlsError;
 
 /// The most of a peer's own text that is kept.
@@ -183,21 +182,6 @@ impl End {
     }
 }
 
-/// An error with all its sources, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        // Writing to a string cannot fail. Some libraries repeat their source in their own text.
-        let words = source.to_string();
-        if !text.contains(&words) {
-            let _ = write!(text, ": {words}");
-        }
-        next = source.source();
-    }
-    text
-}
-
 /// A peer's own words, fit for one line of a log.
 pub(super) fn peer_text(text: &str) -> String {
     let printable = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -214,8 +198,6 @@ pub(super) fn peer_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
@@ -223,18 +205,5 @@ mod tests {
         assert_eq!(peer_text(" no \r\n\x1b[31mway "), "no    [31mway");
         let long = peer_text(&"ü".repeat(PEER_TEXT_BYTES_MAX));
         assert_eq!(long.chars().count(), PEER_TEXT_BYTES_MAX / 2 + 1);
-    }
-
-    #[test]
-    fn a_chain_names_each_cause_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer")]
-        struct Outer(#[source] io::Error);
-        assert_eq!(chain(&Outer(io::Error::other("inner"))), "outer: inner");
-
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer: {0}")]
-        struct Repeats(#[source] io::Error);
-        assert_eq!(chain(&Repeats(io::Error::other("inner"))), "outer: inner");
     }
 }

@@ -25,10 +25,11 @@ use tokio_websockets::{ClientBuilder, CloseCode, Error, Limits, Message, WebSock
 use self::target::Target;
 use self::upgrade::Answer;
 use super::dial::{Peer, PeerTls, WireLog, dial};
-use super::end::{End, chain, peer_text};
+use super::end::{End, peer_text};
 use super::group::{Fill, Gatherer, GroupLimits, Unit};
 use super::selectors::{FirehoseFilter, SelectorKinds, firehose_filter};
 use super::stream::CLOSE_TIMEOUT;
+use crate::causes::chain;
 use crate::nozzle::cf::Foundation;
 use crate::nozzle::cf::root::RootError;
 use crate::nozzle::cf::token::TokenSource;

@@ -31,10 +31,11 @@ use tower::service_fn;
 
 use super::codec::RawBatches;
 use super::dial::{Peer, PeerTls, Wire, WireLog, dial};
-use super::end::{End, chain, peer_text};
+use super::end::{End, peer_text};
 use super::group::{Fill, Gatherer, GroupLimits, Unit};
 use super::selectors::{SelectorKinds, selectors};
 use super::stream::CLOSE_TIMEOUT;
+use crate::causes::chain;
 use crate::proto::loggregator::EgressBatchRequest;
 use crate::tls::ClientTls;
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::end::End;
+use crate::clock::millis;
 
 /// What all streams are doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -282,10 +283,6 @@ impl Drop for Place {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

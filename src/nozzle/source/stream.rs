@@ -18,7 +18,7 @@ use super::reconnect::{Life, Reconnect};
 use super::repeat::RepeatLimit;
 use super::status::Place;
 use super::{firehose, grpc};
-use crate::clock::UnixNanos;
+use crate::clock::{UnixNanos, millis};
 use crate::nozzle::queue::{FrameKind, FrameSender, Frames};
 
 /// The longest polite good-bye.
@@ -227,7 +227,7 @@ impl Reports {
         let stream = self.stream;
         let reason = end.label();
         let next_step = end.next_step();
-        let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let retry_in_ms = millis(wait);
         let lasted_s = match life {
             Life::Failed => 0,
             Life::Opened { lasted, .. } => lasted.as_secs(),

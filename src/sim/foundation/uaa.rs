@@ -108,6 +108,11 @@ impl Uaa {
         self.lock().faults.extend(std::iter::repeat_n(fault, n));
     }
 
+    /// Every token that was issued and not forgotten, good or expired.
+    pub fn tokens(&self) -> Vec<String> {
+        self.lock().tokens.keys().cloned().collect()
+    }
+
     /// How many tokens were issued.
     pub fn issued(&self) -> u64 {
         self.lock().issued

@@ -23,8 +23,9 @@ use hyper_util::rt::TokioIo;
 use sha1_smol::Sha1;
 use tokio::time::timeout;
 
+use crate::causes::chain;
 use crate::nozzle::source::dial::{Wire, WireLog};
-use crate::nozzle::source::end::{End, chain};
+use crate::nozzle::source::end::End;
 
 /// The longest wait for the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
