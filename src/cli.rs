@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -143,8 +142,7 @@ fn with_config(matches: &ArgMatches, then: impl FnOnce(Config) -> ExitCode) -> E
 
 fn run(config: Config) -> ExitCode {
     telemetry::init(config.log.format, &config.log.level, LogTarget::Stdout);
-    let Some(runtime) = runtime() else { return ExitCode::from(EXIT_DEFECT) };
-    runtime.block_on(async {
+    let ended = on_runtime(async {
         let app = match App::build(config) {
             Ok(app) => app,
             Err(error) => return fail(&error),
@@ -158,7 +156,8 @@ fn run(config: Config) -> ExitCode {
             Ok(report) => conclude(&report),
             Err(error) => fail(&error),
         }
-    })
+    });
+    ended.unwrap_or(ExitCode::from(EXIT_DEFECT))
 }
 
 /// A configuration that cannot be used although each setting can.
@@ -172,8 +171,8 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 fn conclude(report: &Report) -> ExitCode {
     let ledger = &report.ledger;
     let detail = serde_json::to_string(ledger).unwrap_or_default();
-    match ledger.balance() {
-        Ok(()) if report.failures.is_empty() => {
+    match report.verdict() {
+        Ok(()) => {
             tracing::info!(
                 received = ledger.received,
                 delivered = ledger.delivered,
@@ -184,9 +183,13 @@ fn conclude(report: &Report) -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        balance => {
-            let error = balance.err().map(|imbalance| imbalance.to_string()).unwrap_or_default();
-            tracing::error!(ledger = detail, failures = ?report.failures, %error, "stopped with a defect");
+        Err(error) => {
+            tracing::error!(
+                ledger = detail,
+                error,
+                next_step = "please report this with the log",
+                "stopped with a defect"
+            );
             ExitCode::from(EXIT_DEFECT)
         }
     }
@@ -223,27 +226,34 @@ async fn heed_signals(mut terminate: Signal, mut interrupt: Signal, shutdown: Ca
     }
 }
 
-fn runtime() -> Option<Runtime> {
+/// Runs a future to its end on a runtime of its own; `None` if there can be none.
+fn on_runtime<T>(future: impl Future<Output = T>) -> Option<T> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("nozzle").build();
-    built.inspect_err(|error| tracing::error!(%error, "the runtime cannot be started")).ok()
+    let runtime = built.inspect_err(|error| tracing::error!(%error, "the runtime cannot be started")).ok()?;
+    let result = runtime.block_on(future);
+    // A look-up of a name may hang for many seconds; the end does not wait for it.
+    runtime.shutdown_background();
+    Some(result)
 }
 
 #[allow(clippy::print_stdout, reason = "the result of a check is for a person")]
 fn check_config(config: Config) -> ExitCode {
     telemetry::init(config.log.format, "off", LogTarget::Stderr);
-    let Some(runtime) = runtime() else { return ExitCode::from(EXIT_DEFECT) };
     let mut failed = false;
-    runtime.block_on(check::run(&config, |finding| {
+    let ended = on_runtime(check::run(&config, |finding| {
         failed |= finding.is_failure();
         println!("{finding}");
     }));
-    ExitCode::from(if failed { EXIT_UNAVAILABLE } else { 0 })
+    match (ended, failed) {
+        (None, _) => ExitCode::from(EXIT_DEFECT),
+        (Some(()), true) => ExitCode::from(EXIT_UNAVAILABLE),
+        (Some(()), false) => ExitCode::SUCCESS,
+    }
 }
 
 #[allow(clippy::print_stderr, reason = "the demo talks to a person")]
 fn run_demo(matches: &ArgMatches) -> ExitCode {
     telemetry::init(LogFormat::Text, "warn", LogTarget::Stderr);
-    let Some(runtime) = runtime() else { return ExitCode::from(EXIT_DEFECT) };
     let options = DemoOptions {
         events_per_second: *matches.get_one("events-per-second").unwrap_or(&5000),
         apps: usize::from(*matches.get_one::<u16>("apps").unwrap_or(&20)),
@@ -253,7 +263,7 @@ fn run_demo(matches: &ArgMatches) -> ExitCode {
         },
         duration: *matches.get_one("duration").unwrap_or(&Duration::from_secs(30)),
     };
-    runtime.block_on(async {
+    let ended = on_runtime(async {
         let stop = CancellationToken::new();
         let mut signals = watch_signals(&stop);
         let ended = demo::run(&options, &stop).await;
@@ -266,5 +276,6 @@ fn run_demo(matches: &ArgMatches) -> ExitCode {
                 ExitCode::from(EXIT_DEFECT)
             }
         }
-    })
+    });
+    ended.unwrap_or(ExitCode::from(EXIT_DEFECT))
 }

@@ -34,6 +34,13 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
+impl std::ops::SubAssign for Tally {
+    fn sub_assign(&mut self, other: Self) {
+        self.events = self.events.saturating_sub(other.events);
+        self.units = self.units.saturating_sub(other.units);
+    }
+}
+
 /// Events of one index, back to back, ready to be sent as one request.
 #[derive(Debug)]
 pub struct Batch {

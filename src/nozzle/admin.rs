@@ -79,7 +79,7 @@ async fn health() -> &'static str {
 }
 
 async fn ready(State(view): State<StatusView>) -> Response {
-    let reasons = view.get().not_ready;
+    let reasons = view.not_ready();
     let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
 }

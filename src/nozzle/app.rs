@@ -2,7 +2,7 @@
 //! order.
 //!
 //! ```text
-//! stop reading ─► queue closes ─► workers drain, park nothing, seal all ─► pool closes ─► senders end
+//! stop reading ─► queue closes ─► workers drain, let out what is parked, seal all ─► pool closes ─► senders end
 //! ```
 //!
 //! Stages end because their input ends; nothing is cut off until SHUTDOWN_TIMEOUT has nearly run
@@ -87,6 +87,24 @@ pub struct Report {
     pub failures: Vec<String>,
 }
 
+impl Report {
+    /// Whether everything is accounted for and every part did its work.
+    ///
+    /// # Errors
+    /// What is wrong, in words: a defect of the nozzle.
+    pub fn verdict(&self) -> Result<(), String> {
+        self.ledger.balance().map_err(|imbalance| imbalance.to_string())?;
+        let (envelopes, events) = (self.ledger.buffered(), self.ledger.events.batched);
+        if envelopes != 0 || events != 0 {
+            return Err(format!("{envelopes} envelopes and {events} events are still held at the end"));
+        }
+        match self.failures.first() {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl App {
     /// Builds all stages.
     ///
@@ -168,7 +186,7 @@ impl App {
         for _ in 0..SENDERS {
             let outbox = self.outbox.clone();
             match config.hec.debug {
-                true => line.spawn("printer", outbox.print_all()),
+                true => line.spawn("printer", outbox.print_all(hurry.clone())),
                 false => line.spawn("sender", outbox.send_all(Arc::clone(&self.client), hurry.clone())),
             }
         }
@@ -312,6 +330,7 @@ fn stages(config: &Config, metadata: Metadata, encoder: Encoder, upstream: Arc<U
         bytes: config.hec.batch_bytes,
         events: config.hec.batch_events,
         age: config.hec.flush_interval,
+        open_bytes: config.delivery_max_bytes / 4 / config.workers.get(),
     };
     Stages::new(
         Enricher::new(metadata),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
-use crate::hec::batch::Batch;
+use crate::hec::batch::{Batch, Tally};
 use crate::nozzle::encode::json;
 
 /// A request body never grows beyond this: what Splunk Cloud advises, uncompressed.
@@ -30,6 +30,8 @@ pub struct BatchLimits {
     pub events: usize,
     /// How long the first event waits at most: FLUSH_INTERVAL.
     pub age: Duration,
+    /// Memory of all open batches of a worker; beyond it the largest is sealed early.
+    pub open_bytes: usize,
 }
 
 /// The open batches of one worker, and those that are full.
@@ -39,6 +41,8 @@ pub struct Batcher {
     default: Open,
     others: HashMap<Arc<str>, Open, RandomState>,
     sealed: Vec<Batch>,
+    /// Bytes of events in `others`.
+    others_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -57,6 +61,34 @@ impl Open {
         Self { batch: Batch::new(index, capacity_bytes), index_member: index_member.into(), deadline: None }
     }
 
+    fn write<T>(
+        &mut self,
+        limits: BatchLimits,
+        capacity_bytes: usize,
+        now: Instant,
+        sealed: &mut Vec<Batch>,
+        write: impl FnOnce(&mut Batch, &[u8]) -> T,
+    ) -> T {
+        let before = self.batch.len();
+        let result = write(&mut self.batch, &self.index_member);
+        if self.batch.len() > before && self.deadline.is_none() {
+            self.deadline = Some(now + limits.age);
+        }
+        let bytes = self.batch.committed();
+        if bytes < limits.bytes && self.batch.len() < limits.events {
+            return result;
+        }
+        // The events just written go into the next batch if this one would be too large with them.
+        if bytes > BODY_BYTES_MAX && before > 0 {
+            let rest = self.batch.split_off(before);
+            sealed.push(std::mem::replace(&mut self.batch, rest));
+            self.deadline = Some(now + limits.age);
+        } else {
+            sealed.push(self.seal(capacity_bytes));
+        }
+        result
+    }
+
     fn seal(&mut self, capacity_bytes: usize) -> Batch {
         self.deadline = None;
         let next = Batch::new(Arc::clone(self.batch.index()), capacity_bytes);
@@ -68,7 +100,13 @@ impl Batcher {
     /// Starts with nothing open. Events go to `index` unless their app has its own.
     pub fn new(limits: BatchLimits, index: Arc<str>) -> Self {
         let capacity = limits.bytes + limits.bytes / 32;
-        Self { limits, default: Open::new(index, capacity), others: HashMap::default(), sealed: Vec::new() }
+        Self {
+            limits,
+            default: Open::new(index, capacity),
+            others: HashMap::default(),
+            sealed: Vec::new(),
+            others_bytes: 0,
+        }
     }
 
     /// Lets `write` append events to the open batch of an index, and seals it if it is full then.
@@ -81,29 +119,35 @@ impl Batcher {
         now: Instant,
         write: impl FnOnce(&mut Batch, &[u8]) -> T,
     ) -> T {
-        let (limits, capacity) = (self.limits, self.capacity());
-        let (open, capacity) = match index {
-            Some(index) if **index != **self.default.batch.index() => (self.other(index), SMALL_BODY_BYTES),
-            _ => (&mut self.default, capacity),
-        };
-        let before = open.batch.len();
-        let result = write(&mut open.batch, &open.index_member);
-        if open.batch.len() > before && open.deadline.is_none() {
-            open.deadline = Some(now + limits.age);
+        match index {
+            Some(index) if **index != **self.default.batch.index() => self.write_other(index, now, write),
+            _ => {
+                let capacity = self.capacity();
+                self.default.write(self.limits, capacity, now, &mut self.sealed, write)
+            }
         }
-        let bytes = open.batch.committed();
-        if bytes < limits.bytes && open.batch.len() < limits.events {
-            return result;
+    }
+
+    fn write_other<T>(
+        &mut self,
+        index: &Arc<str>,
+        now: Instant,
+        write: impl FnOnce(&mut Batch, &[u8]) -> T,
+    ) -> T {
+        if !self.others.contains_key(index) && self.others.len() + 1 >= OPEN_MAX {
+            self.seal_largest();
         }
-        // The events just written go into the next batch if this one would be too large with them.
-        if bytes > BODY_BYTES_MAX && before > 0 {
-            let rest = open.batch.split_off(before);
-            let full = std::mem::replace(&mut open.batch, rest);
-            open.deadline = Some(now + limits.age);
-            self.sealed.push(full);
-        } else {
-            let full = open.seal(capacity);
-            self.sealed.push(full);
+        let limits = self.limits;
+        let open = self
+            .others
+            .entry(Arc::clone(index))
+            .or_insert_with(|| Open::new(Arc::clone(index), SMALL_BODY_BYTES));
+        let before = open.batch.committed();
+        let result = open.write(limits, SMALL_BODY_BYTES, now, &mut self.sealed, write);
+        self.others_bytes = (self.others_bytes + open.batch.committed()).saturating_sub(before);
+        // What apps choose as indexes may not take more memory than the default index does.
+        while self.others_bytes > limits.open_bytes && !self.others.is_empty() {
+            self.seal_largest();
         }
         result
     }
@@ -112,20 +156,13 @@ impl Batcher {
         self.limits.bytes + self.limits.bytes / 32
     }
 
-    fn other(&mut self, index: &Arc<str>) -> &mut Open {
-        if !self.others.contains_key(index) && self.others.len() + 1 >= OPEN_MAX {
-            self.seal_largest();
-        }
-        self.others.entry(Arc::clone(index)).or_insert_with(|| Open::new(Arc::clone(index), SMALL_BODY_BYTES))
-    }
-
     /// Makes room for another index.
     fn seal_largest(&mut self) {
         let largest = self.others.iter().max_by_key(|(_, open)| open.batch.committed());
         let Some(index) = largest.map(|(index, _)| Arc::clone(index)) else { return };
-        if let Some(open) = self.others.remove(&index)
-            && !open.batch.is_empty()
-        {
+        let Some(open) = self.others.remove(&index) else { return };
+        self.others_bytes = self.others_bytes.saturating_sub(open.batch.committed());
+        if !open.batch.is_empty() {
             self.sealed.push(open.batch);
         }
     }
@@ -147,7 +184,8 @@ impl Batcher {
         }
         for open in self.others.values_mut() {
             if open.deadline.is_some_and(&due) {
-                self.sealed.push(open.seal(SMALL_BODY_BYTES));
+                self.others_bytes = self.others_bytes.saturating_sub(open.batch.committed());
+                self.sealed.push(open.seal(0));
             }
         }
     }
@@ -162,6 +200,16 @@ impl Batcher {
         self.sealed.drain(..)
     }
 
+    /// What all batches hold that have not been handed over, open and sealed.
+    pub fn tally(&self) -> Tally {
+        let open = self.others.values().map(|open| &open.batch).chain([&self.default.batch]);
+        let mut total = Tally::default();
+        for batch in open.chain(&self.sealed) {
+            total += batch.tally();
+        }
+        total
+    }
+
     /// Whether there are sealed batches.
     pub fn has_sealed(&self) -> bool {
         !self.sealed.is_empty()
@@ -173,9 +221,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::hec::batch::Tally;
 
-    const LIMITS: BatchLimits = BatchLimits { bytes: 100, events: 5, age: Duration::from_millis(500) };
+    const LIMITS: BatchLimits =
+        BatchLimits { bytes: 100, events: 5, age: Duration::from_millis(500), open_bytes: 10_000 };
 
     fn batcher(limits: BatchLimits) -> Batcher {
         Batcher::new(limits, Arc::from("main"))
@@ -227,13 +275,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_stays_below_the_limit_unless_one_event_is_larger() {
-        let mut batcher = batcher(BatchLimits { bytes: 524_288, events: 5000, age: LIMITS.age });
+        let mut batcher = batcher(BatchLimits { bytes: 524_288, events: 5000, ..LIMITS });
         for bytes in [500_000, 700_000, 1_200_000, 10] {
             put(&mut batcher, None, Instant::now(), bytes);
         }
         batcher.seal_all();
         let sizes: Vec<_> = sealed(&mut batcher).into_iter().map(|(_, _, bytes)| bytes).collect();
         assert_eq!(sizes, [500_000, 700_000, 1_200_000, 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn open_batches_of_many_indexes_are_bounded_in_bytes() {
+        let mut batcher = batcher(BatchLimits { bytes: 524_288, events: 5000, ..LIMITS });
+        for n in 0..60 {
+            put(&mut batcher, Some(&format!("index{n}")), Instant::now(), 500);
+            assert!(batcher.others_bytes <= LIMITS.open_bytes);
+            let held: usize = batcher.others.values().map(|open| open.batch.committed()).sum();
+            assert_eq!(held, batcher.others_bytes);
+        }
+        assert!(batcher.has_sealed());
     }
 
     #[tokio::test(start_paused = true)]
@@ -255,6 +315,7 @@ mod tests {
             for (index, bytes) in &events {
                 put(&mut batcher, Some(&index.to_string()), Instant::now(), *bytes);
             }
+            prop_assert_eq!(batcher.tally().units, events.len() as u64);
             batcher.seal_all();
             let mut total = Tally::default();
             let mut bytes = 0;

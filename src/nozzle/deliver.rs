@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::hec::batch::Batch;
+use crate::hec::batch::{Batch, Tally};
 use crate::hec::{Client, Outcome, Rejection};
 use crate::nozzle::config::WhenFull;
 use crate::nozzle::ledger::{Drop as DropReason, Ledger};
@@ -57,11 +57,33 @@ impl Gauge {
     }
 }
 
-/// A batch with the room it takes, given back when it is dropped.
+/// The place of a batch in the pool: its room, and its share of what is held. Both are given back
+/// when it is dropped, so a batch that vanishes without a verdict shows in the ledger.
 #[derive(Debug)]
-pub struct Admitted {
-    batch: Batch,
+struct Place {
+    tally: Tally,
+    ledger: Arc<Ledger>,
     _room: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(tally: Tally, ledger: &Arc<Ledger>, room: OwnedSemaphorePermit) -> Self {
+        ledger.pooled(tally);
+        Self { tally, ledger: Arc::clone(ledger), _room: room }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.ledger.unpooled(self.tally);
+    }
+}
+
+/// A batch in the pool.
+#[derive(Debug)]
+struct Admitted {
+    batch: Batch,
+    place: Place,
 }
 
 /// The workers' end of the pool. It closes when the last clone is gone.
@@ -96,7 +118,8 @@ impl Admission {
             return self.ledger.dropped(reason, batch.tally());
         };
         self.gauge.high_water_bytes.fetch_max(self.gauge.used_bytes(), Relaxed);
-        let admitted = Admitted { batch, _room: permit };
+        let place = Place::take(batch.tally(), &self.ledger, permit);
+        let admitted = Admitted { batch, place };
         let refused = match self.when_full {
             WhenFull::DropNewest => self.sender.try_send(admitted).err().map(|error| error.into_inner()),
             WhenFull::Block => self.sender.send(admitted).await.err().map(|error| error.into_inner()),
@@ -147,10 +170,10 @@ impl Outbox {
     /// Sends batches until the pool is closed and empty. After `stop` is cancelled nothing is sent
     /// any more: what is left is counted as lost.
     pub async fn send_all(self, client: Arc<Client>, stop: CancellationToken) {
-        while let Ok(Admitted { batch, _room: room }) = self.receiver.recv().await {
+        while let Ok(Admitted { batch, place }) = self.receiver.recv().await {
             let outcome = client.deliver(batch, &stop).await;
             self.settle(&outcome);
-            drop(room);
+            drop(place);
         }
     }
 
@@ -165,11 +188,15 @@ impl Outbox {
     }
 
     /// Prints bodies instead of sending them (DEBUG).
-    pub async fn print_all(self) {
-        while let Ok(Admitted { batch, _room: room }) = self.receiver.recv().await {
-            print(&batch);
-            self.ledger.delivered(batch.tally());
-            drop(room);
+    pub async fn print_all(self, stop: CancellationToken) {
+        while let Ok(Admitted { batch, place }) = self.receiver.recv().await {
+            if stop.is_cancelled() {
+                self.ledger.dropped(DropReason::Shutdown, batch.tally());
+            } else {
+                print(&batch);
+                self.ledger.delivered(batch.tally());
+            }
+            drop(place);
         }
     }
 }

@@ -67,6 +67,9 @@ pub async fn run(options: &DemoOptions, stop: &CancellationToken) -> anyhow::Res
     let mut screen = Screen::new(options);
     screen.started(&peers.foundation, &peers.hec);
 
+    let load = load(options);
+    // Before the nozzle lists them, as on a foundation that has been there for a while.
+    load.register(peers.foundation.capi());
     let config = peers.configure(options)?;
     let streams = config.source.streams.get();
     let app = App::build(config)?;
@@ -80,7 +83,7 @@ pub async fn run(options: &DemoOptions, stop: &CancellationToken) -> anyhow::Res
     screen.connected(&view);
 
     let tap = Tap::open(&peers.foundation).await?;
-    let sent = send(options, &peers, &view, &mut screen, tap, stop).await;
+    let sent = send(load, &peers, &view, &mut screen, tap, stop).await;
     wait_for_arrival(&view, sent.published.total()).await;
     shutdown.cancel();
     let report = match nozzle.join_next().await {
@@ -156,16 +159,8 @@ impl Peers {
     }
 }
 
-/// Sends the load and shows what flows meanwhile.
-async fn send(
-    options: &DemoOptions,
-    peers: &Peers,
-    view: &StatusView,
-    screen: &mut Screen,
-    mut tap: Tap,
-    stop: &CancellationToken,
-) -> LoadReport {
-    let load = Load::new(LoadConfig {
+fn load(options: &DemoOptions) -> Load {
+    Load::new(LoadConfig {
         events_per_second: options.events_per_second,
         apps: options.apps,
         mix: match options.source {
@@ -174,7 +169,18 @@ async fn send(
         },
         limit: Limit::Time(options.duration),
         ..LoadConfig::default()
-    });
+    })
+}
+
+/// Sends the load and shows what flows meanwhile.
+async fn send(
+    load: Load,
+    peers: &Peers,
+    view: &StatusView,
+    screen: &mut Screen,
+    mut tap: Tap,
+    stop: &CancellationToken,
+) -> LoadReport {
     let sending = load.run(&peers.foundation, stop);
     tokio::pin!(sending);
     let mut ticks = interval(Duration::from_secs(1));
@@ -222,7 +228,7 @@ impl Verdict {
         Ok(Self {
             missing: hec.missing(numbers)?,
             duplicates: indexed.saturating_sub(report.ledger.events.delivered),
-            balanced: report.ledger.balance().is_ok() && report.failures.is_empty(),
+            balanced: report.verdict().is_ok(),
             lost: report.ledger.lost(),
         })
     }

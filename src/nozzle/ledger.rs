@@ -8,9 +8,10 @@
 //! ```
 //!
 //! `received` counts envelopes as workers decode them (or hop over them, when whole frames are
-//! dropped undecoded), `buffered` is added up from what parking and batches really hold; neither
-//! is computed from the others, so a lost envelope shows as an imbalance. Malformed frames and
-//! requests sent twice are counted beside: they are not envelopes.
+//! dropped undecoded). `buffered` is what the holders hold: workers report the contents of their
+//! open batches, and a batch in the delivery pool counts itself as long as it exists. Neither is
+//! computed from the others, so an envelope that gets lost on the way, or is settled twice, shows as
+//! an imbalance. Malformed frames and requests sent twice are counted beside: they are not envelopes.
 //!
 //! Counters are updated per batch or per group of frames, never per event.
 
@@ -92,6 +93,9 @@ reasons! {
     }
 }
 
+/// Codes of rejections counted apart.
+const REJECTED_ROWS_MAX: usize = 64;
+
 /// Counters for everything that came in. Shared by all stages.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -103,8 +107,8 @@ pub struct Ledger {
     dropped: [AtomicTally; Drop::ALL.len()],
     rejected: Mutex<BTreeMap<String, Tally>>,
     parked: AtomicI64,
-    batched_units: AtomicI64,
-    batched_events: AtomicI64,
+    open: Held,
+    pooled: Held,
     unenriched: AtomicU64,
     retimed: AtomicU64,
     truncated: AtomicU64,
@@ -124,6 +128,20 @@ impl AtomicTally {
 
     fn get(&self) -> Tally {
         Tally { events: self.events.load(Relaxed), units: self.units.load(Relaxed) }
+    }
+}
+
+/// What some holders hold together; they add when they take and subtract when they give.
+#[derive(Debug, Default)]
+struct Held {
+    events: AtomicI64,
+    units: AtomicI64,
+}
+
+impl Held {
+    fn add(&self, tally: Tally, sign: i64) {
+        self.events.fetch_add(sign * signed(tally.events), Relaxed);
+        self.units.fetch_add(sign * signed(tally.units), Relaxed);
     }
 }
 
@@ -154,7 +172,7 @@ impl Ledger {
         Self::default()
     }
 
-    /// Adds what a worker saw. Events it wrote count as batched until they are settled.
+    /// Adds what a worker saw.
     pub fn intake(&self, intake: &Intake) {
         self.received.fetch_add(intake.received, Relaxed);
         for (counter, n) in self.filtered.iter().zip(intake.filtered) {
@@ -168,7 +186,22 @@ impl Ledger {
         self.retimed.fetch_add(intake.retimed, Relaxed);
         self.truncated.fetch_add(intake.truncated, Relaxed);
         self.encoded.add(intake.encoded);
-        self.batched(intake.encoded, 1);
+    }
+
+    /// Replaces what one worker said before that its open batches hold.
+    pub fn open(&self, before: Tally, now: Tally) {
+        self.open.add(now, 1);
+        self.open.add(before, -1);
+    }
+
+    /// Counts a batch as held by the delivery pool.
+    pub fn pooled(&self, tally: Tally) {
+        self.pooled.add(tally, 1);
+    }
+
+    /// Counts a batch as no longer held by the delivery pool, whatever became of it.
+    pub fn unpooled(&self, tally: Tally) {
+        self.pooled.add(tally, -1);
     }
 
     /// Counts envelopes of frames that were dropped before they were decoded.
@@ -185,26 +218,23 @@ impl Ledger {
 
     /// Settles batched events as delivered.
     pub fn delivered(&self, tally: Tally) {
-        self.batched(tally, -1);
         self.delivered.add(tally);
     }
 
     /// Settles batched events as lost.
     pub fn dropped(&self, reason: Drop, tally: Tally) {
-        self.batched(tally, -1);
         self.dropped[reason as usize].add(tally);
     }
 
     /// Settles batched events as refused by HEC for what they are; `code` says how.
     pub fn rejected(&self, code: &str, tally: Tally) {
-        self.batched(tally, -1);
+        if tally == Tally::default() {
+            return;
+        }
         let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-        *rejected.entry(code.to_owned()).or_default() += tally;
-    }
-
-    fn batched(&self, tally: Tally, sign: i64) {
-        self.batched_units.fetch_add(sign * signed(tally.units), Relaxed);
-        self.batched_events.fetch_add(sign * signed(tally.events), Relaxed);
+        // The server makes up the codes: one that makes up many shares one row.
+        let known = rejected.contains_key(code) || rejected.len() < REJECTED_ROWS_MAX;
+        *rejected.entry(if known { code } else { "other" }.to_owned()).or_default() += tally;
     }
 
     /// The present figures. Exact when nothing moves, else within what is moving.
@@ -222,14 +252,14 @@ impl Ledger {
             dropped: labelled(dropped.iter().map(|(label, tally)| (*label, tally.units))),
             rejected: rejected.iter().map(|(code, tally)| (code.clone(), tally.units)).collect(),
             parked: self.parked.load(Relaxed),
-            batched: self.batched_units.load(Relaxed),
+            batched: self.open.units.load(Relaxed) + self.pooled.units.load(Relaxed),
             events: Events {
                 written: encoded.events,
                 fanned_out: encoded.events.saturating_sub(encoded.units),
                 delivered: self.delivered.get().events,
                 dropped: dropped.iter().map(|(_, tally)| tally.events).sum(),
                 rejected: rejected.values().map(|tally| tally.events).sum(),
-                batched: self.batched_events.load(Relaxed),
+                batched: self.open.events.load(Relaxed) + self.pooled.events.load(Relaxed),
             },
             malformed: labelled(
                 Malformed::ALL.iter().map(|r| (r.label(), self.malformed[*r as usize].load(Relaxed))),
@@ -381,8 +411,14 @@ mod tests {
         first.filtered[Filter::EventType as usize] = 3;
         first.parked = 1;
         ledger.intake(&first);
+        assert!(ledger.snapshot().balance().is_err(), "nobody holds the events");
+        ledger.open(Tally::default(), tally(9, 6));
         assert_eq!(ledger.snapshot().balance(), Ok(()));
+        ledger.open(tally(9, 6), Tally::default());
+        ledger.pooled(tally(9, 6));
+        assert_eq!(ledger.snapshot().buffered(), 7);
         ledger.dropped_undecoded(Drop::QueueFull, 5);
+        ledger.unpooled(tally(9, 6));
         ledger.delivered(tally(4, 3));
         ledger.rejected("6", tally(1, 1));
         ledger.dropped(Drop::Shutdown, tally(4, 2));
@@ -394,22 +430,38 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_envelope_is_an_imbalance() {
+    fn a_batch_that_vanishes_is_an_imbalance() {
         let ledger = Ledger::new();
         ledger.intake(&intake(2, 1, 1));
+        ledger.open(Tally::default(), tally(1, 1));
         let imbalance = ledger.snapshot().balance().unwrap_err();
         assert_eq!(imbalance.to_string(), "the ledger does not balance: envelopes in 2, accounted for 1");
+        let ledger = Ledger::new();
+        ledger.intake(&intake(1, 1, 1));
+        ledger.pooled(tally(1, 1));
+        ledger.unpooled(tally(1, 1));
+        assert!(ledger.snapshot().balance().is_err(), "gone without a verdict");
         assert!(ledger.snapshot().to_string().contains("does not balance"));
     }
 
     #[test]
-    fn a_lost_event_is_an_imbalance() {
+    fn what_is_settled_twice_is_an_imbalance() {
         let ledger = Ledger::new();
         ledger.intake(&intake(1, 3, 1));
-        ledger.delivered(tally(1, 1));
+        ledger.delivered(tally(3, 1));
         assert_eq!(ledger.snapshot().balance(), Ok(()));
-        ledger.delivered(tally(3, 0));
-        assert_eq!(ledger.snapshot().balance(), Ok(()), "batched goes negative, visibly");
-        assert_eq!(ledger.snapshot().events.batched, -1);
+        ledger.delivered(tally(1, 0));
+        let imbalance = ledger.snapshot().balance().unwrap_err();
+        assert_eq!(imbalance.to_string(), "the ledger does not balance: events in 3, accounted for 4");
+    }
+
+    #[test]
+    fn made_up_codes_share_a_row() {
+        let ledger = Ledger::new();
+        for code in 0..REJECTED_ROWS_MAX + 10 {
+            ledger.rejected(&code.to_string(), tally(1, 1));
+        }
+        let rows = ledger.snapshot().rejected;
+        assert_eq!((rows.len(), rows["other"]), (REJECTED_ROWS_MAX + 1, 10));
     }
 }

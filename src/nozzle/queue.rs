@@ -74,8 +74,10 @@ struct Gauge {
 impl Gauge {
     /// Takes room for `cost` bytes, if there is.
     fn take(&self, cost: usize) -> bool {
-        let after = self.bytes.fetch_add(cost, Relaxed) + cost;
-        if after > self.capacity_bytes {
+        let before = self.bytes.fetch_add(cost, Relaxed);
+        let after = before + cost;
+        // One group always fits into an empty queue, or a large message would never get through.
+        if after > self.capacity_bytes && before > 0 {
             self.bytes.fetch_sub(cost, Relaxed);
             return false;
         }
@@ -187,6 +189,15 @@ mod tests {
             assert_eq!(ledger.snapshot().lost(), 3 - fits as u64);
             assert_eq!(ledger.snapshot().balance(), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_group_larger_than_the_queue_passes_when_it_is_empty() {
+        let ledger = Arc::new(Ledger::new());
+        let (sender, receiver) = channel(1000, Arc::clone(&ledger));
+        sender.push(group(&[5000]));
+        sender.push(group(&[10]));
+        assert_eq!((receiver.status().groups, ledger.snapshot().lost()), (1, 1));
     }
 
     #[tokio::test]

@@ -77,6 +77,11 @@ impl StatusView {
         }
     }
 
+    /// Why the nozzle is not ready; empty if it is. Cheap: it may be asked by anybody, often.
+    pub fn not_ready(&self) -> Vec<String> {
+        not_ready(&self.sources.status(), &self.client.status())
+    }
+
     /// The streams from Loggregator.
     pub fn sources(&self) -> &Sources {
         &self.sources

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::UnixNanos;
+use crate::hec::batch::Tally;
 use crate::nozzle::batcher::Batcher;
 use crate::nozzle::deliver::Admission;
 use crate::nozzle::encode::{Context, Encoder};
@@ -54,8 +55,9 @@ impl Worker {
             self.stages.unpark(now, Release::Ready);
             self.stages.batcher.seal_expired(now, self.patience());
             self.hand_over().await;
-            // The queue may always be ready: let other tasks of this thread run.
-            tokio::task::consume_budget().await;
+            // The queue may always be ready, and readers may wait for this very thread: a group of
+            // frames is as long as they should have to.
+            tokio::task::yield_now().await;
         }
         self.stages.unpark(Instant::now(), Release::All);
         self.stages.batcher.seal_all();
@@ -94,16 +96,26 @@ impl Worker {
         if self.admission.is_backlogged() { BACKLOG_PATIENCE } else { Duration::ZERO }
     }
 
+    /// Reports what was seen and what is held, and hands sealed batches to the pool.
     async fn hand_over(&mut self) {
         let intake = std::mem::take(&mut self.stages.intake);
         self.ledger.intake(&intake);
+        let mut held = self.stages.batcher.tally();
+        self.report(held);
         if !self.stages.batcher.has_sealed() {
             return;
         }
         let sealed: Vec<_> = self.stages.batcher.take_sealed().collect();
         for batch in sealed {
+            held -= batch.tally();
             self.admission.admit(batch, &self.stop).await;
+            self.report(held);
         }
+    }
+
+    fn report(&mut self, held: Tally) {
+        self.ledger.open(self.stages.reported, held);
+        self.stages.reported = held;
     }
 }
 
@@ -142,6 +154,8 @@ pub struct Stages {
     /// Counts what the platform says it lost.
     pub upstream: Arc<Upstream>,
     intake: Intake,
+    /// What the ledger believes the batcher holds.
+    reported: Tally,
 }
 
 /// Where an envelope is on its way.
@@ -163,7 +177,15 @@ impl Stages {
         batcher: Batcher,
         upstream: Arc<Upstream>,
     ) -> Self {
-        Self { enricher, parking, encoder, batcher, upstream, intake: Intake::default() }
+        Self {
+            enricher,
+            parking,
+            encoder,
+            batcher,
+            upstream,
+            intake: Intake::default(),
+            reported: Tally::default(),
+        }
     }
 
     fn frames(&mut self, queued: &Queued, now: Instant) {
