@@ -6,6 +6,7 @@
 //! test ends in [`World::finish`], which compares the two.
 
 mod flow;
+mod malformed;
 mod recorded;
 mod verdict;
 mod world;
