@@ -7,6 +7,7 @@
 
 mod flow;
 mod malformed;
+mod metadata;
 mod recorded;
 mod verdict;
 mod world;
