@@ -6,6 +6,7 @@
 //! test ends in [`World::finish`], which compares the two.
 
 mod flow;
+mod hec_busy;
 mod malformed;
 mod metadata;
 mod recorded;
