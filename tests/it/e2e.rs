@@ -7,6 +7,7 @@
 
 mod flow;
 mod hec_busy;
+mod hec_holds;
 mod malformed;
 mod metadata;
 mod recorded;
