@@ -8,6 +8,7 @@
 mod flow;
 mod hec_busy;
 mod hec_holds;
+mod hec_refusals;
 mod malformed;
 mod metadata;
 mod recorded;
