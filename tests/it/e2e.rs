@@ -6,6 +6,7 @@
 //! test ends in [`World::finish`], which compares the two.
 
 mod flow;
+mod full;
 mod hec_busy;
 mod hec_holds;
 mod hec_refusals;
