@@ -13,6 +13,7 @@ mod hec_refusals;
 mod malformed;
 mod metadata;
 mod recorded;
+mod shard;
 mod shutdown;
 mod sources;
 mod verdict;
