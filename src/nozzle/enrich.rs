@@ -25,8 +25,10 @@ pub struct Enricher {
 pub enum Enrichment<'a> {
     /// All there is to know.
     Known(&'a App),
-    /// Nothing, and waiting would not help.
+    /// There is nothing to know.
     Unknown,
+    /// Nothing for now, and waiting would not help: a look-up failed, or takes too long.
+    Unavailable,
     /// A look-up of this app is under way.
     Pending(&'a str),
 }
@@ -65,7 +67,8 @@ impl Enricher {
             let Ok(text) = std::str::from_utf8(id) else { return Enrichment::Unknown };
             let app = match self.metadata.lookup(text) {
                 Lookup::Known(app) => app,
-                Lookup::Missing | Lookup::Unavailable => return Enrichment::Unknown,
+                Lookup::Missing => return Enrichment::Unknown,
+                Lookup::Unavailable => return Enrichment::Unavailable,
                 Lookup::Pending => return Enrichment::Pending(text),
             };
             if self.known.len() >= APPS_MAX {

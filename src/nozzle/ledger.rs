@@ -158,7 +158,7 @@ pub struct Intake {
     pub encoded: Tally,
     /// Envelopes that went to, or (negative) came back from parking.
     pub parked: i64,
-    /// Events that went out before their app was looked up.
+    /// Envelopes of apps that could not be looked up, or not in time.
     pub unenriched: u64,
     /// Events whose own time was unusable and that carry the time of arrival instead.
     pub retimed: u64,
@@ -301,7 +301,8 @@ pub struct Snapshot {
     pub events: Events,
     /// Frames or envelopes that could not be decoded, by kind; not part of the balance.
     pub malformed: BTreeMap<String, u64>,
-    /// Events that went out before their app was looked up: names from tags only.
+    /// Envelopes whose app could not be looked up, or not in time: their events have names from tags
+    /// only, and go to the default index.
     pub unenriched: u64,
     /// Events whose own time was unusable.
     pub retimed: u64,

@@ -69,7 +69,7 @@ fn report(before: &Snapshot, after: &Snapshot) {
     if unenriched > 0 {
         tracing::warn!(
             events = unenriched,
-            "events went out before their app was looked up: names come from tags only, and its own index and muting were not applied; METADATA_WAIT or METADATA_RATE may be too low"
+            "events went out without a look-up of their app: names come from tags only, and its own index and muting were not applied; the Cloud Controller fails or is slow, or METADATA_WAIT or METADATA_RATE is too low"
         );
     }
 }

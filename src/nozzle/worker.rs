@@ -279,6 +279,10 @@ impl Stages {
         let app = match enrichment {
             Enrichment::Known(app) => Some(app),
             Enrichment::Unknown => None,
+            Enrichment::Unavailable => {
+                intake.unenriched += 1;
+                None
+            }
             Enrichment::Pending(id) => {
                 let parked = !passage.parked_before
                     && self.parking.park(id, passage.kind, passage.arrived, bytes, passage.now);

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 mod binary;
+mod e2e;
 mod golden;
 mod golden_events;
 mod golden_frames;

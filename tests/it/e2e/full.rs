@@ -1,0 +1,103 @@
+//! More than fits: what is lost is lost where the settings say, counted exactly, and memory stays
+//! within its bounds.
+
+use firehose_nozzle::nozzle::status::Status;
+
+use super::{Nozzle, Source, World, app_guid, long_log};
+
+/// Bytes of a log line; the lines of a test are several times what fits.
+const LINE: usize = 8000;
+const LINES: u64 = 1500;
+
+const WORKERS: usize = 2;
+const BATCH: usize = 128 << 10;
+const DELIVERY: usize = 4 << 20;
+const QUEUE: usize = 1 << 20;
+
+const SETTINGS: [(&str, &str); 3] =
+    [("HEC_WORKERS", "2"), ("HEC_BATCH_BYTES", "128KiB"), ("DELIVERY_MAX_BYTES", "4MiB")];
+
+/// Publishes all lines while Splunk takes none, and checks the bounds all the time.
+async fn overfill(world: &World, nozzle: &Nozzle) {
+    world.hec.pause();
+    for from in (0..LINES).step_by(100) {
+        world.publish(from..from + 100, |n| long_log(&app_guid(1), n, LINE)).await;
+        check_memory(&nozzle.status());
+    }
+    world.sent_all().await;
+}
+
+fn check_memory(status: &Status) {
+    let (queue, delivery) = (&status.queue, &status.delivery);
+    assert!(queue.high_water_bytes <= queue.capacity_bytes, "{queue:?}");
+    assert!(delivery.high_water_bytes <= delivery.capacity_bytes, "{delivery:?}");
+    assert_eq!(delivery.capacity_bytes, DELIVERY);
+    // Found without believing the pools: an event is at least as large as its line, and what is
+    // not in the pool is in a worker's open batch or its hands.
+    let held = usize::try_from(status.ledger.batched).unwrap() * LINE;
+    let group = 2 << 20;
+    let most = DELIVERY + WORKERS * (BATCH + LINE + group);
+    assert!(held <= most, "{held} bytes in batches, at most {most}");
+}
+
+#[tokio::test]
+async fn a_full_delivery_pool_drops_the_newest_and_counts_them() {
+    let world = World::start().await;
+    let nozzle = world.nozzle(Source::Grpc, &SETTINGS).await;
+    overfill(&world, &nozzle).await;
+    let full = nozzle.until("everything is decoded", |status| status.ledger.received == LINES).await;
+    check_memory(&full);
+    // Nothing was delivered yet: what arrives from now on is what was kept.
+    let kept = u64::try_from(full.ledger.buffered()).unwrap();
+    assert_eq!(full.ledger.delivered, 0);
+    world.hec.resume();
+    world.settled(&nozzle).await;
+    let verdict = world.finish(nozzle).await;
+
+    let dropped = LINES - kept;
+    assert!(0 < dropped && kept > 0, "{kept} kept");
+    assert_eq!(verdict.ledger().dropped, [("delivery_full".to_owned(), dropped)].into());
+    assert_eq!(verdict.missing(0..LINES).len() as u64, dropped);
+    assert_eq!(verdict.duplicates(), 0);
+}
+
+#[tokio::test]
+async fn a_full_delivery_pool_may_block_and_lose_nothing() {
+    let world = World::start().await;
+    let settings = [&SETTINGS[..], &[("QUEUE_WHEN_FULL", "block")]].concat();
+    let nozzle = world.nozzle(Source::Grpc, &settings).await;
+    overfill(&world, &nozzle).await;
+    // The workers stand: frames wait although nothing hinders their decoding.
+    let blocked = |status: &Status| {
+        status.queue.groups > 0 && status.delivery.bytes + 2 * BATCH > status.delivery.capacity_bytes
+    };
+    nozzle.until("the workers wait for room", blocked).await;
+    world.hec.resume();
+    world.settled(&nozzle).await;
+    world.finish(nozzle).await.assert_exactly(0..LINES);
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_whole_frames_and_counts_their_envelopes() {
+    for source in Source::BOTH {
+        let world = World::start().await;
+        let settings = [&SETTINGS[..], &[("QUEUE_WHEN_FULL", "block"), ("QUEUE_MAX_BYTES", "1MiB")]].concat();
+        let nozzle = world.nozzle(source, &settings).await;
+        overfill(&world, &nozzle).await;
+        assert_eq!(nozzle.status().queue.capacity_bytes, QUEUE);
+        // The reader has not waited for anybody: it took everything while nothing was decoded.
+        let dropping = |status: &Status| status.ledger.dropped.contains_key("queue_full");
+        nozzle.until("the queue is full", dropping).await;
+        world.hec.resume();
+        world.settled(&nozzle).await;
+        let verdict = world.finish(nozzle).await;
+
+        let ledger = verdict.ledger();
+        assert_eq!(ledger.received, LINES);
+        let dropped = LINES - ledger.delivered;
+        assert!(dropped > 0 && ledger.delivered > 0, "{ledger}");
+        assert_eq!(ledger.dropped, [("queue_full".to_owned(), dropped)].into());
+        assert_eq!(verdict.missing(0..LINES).len() as u64, dropped);
+        assert_eq!(verdict.duplicates(), 0);
+    }
+}
