@@ -31,6 +31,7 @@ use crate::proto::loggregator as v2;
 use crate::task::Tasks;
 use crate::tls::Identity;
 
+mod batches;
 mod capi;
 mod config;
 mod faults;
