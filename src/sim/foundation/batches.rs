@@ -73,6 +73,12 @@ impl Batches {
         }
     }
 
+    /// What is buffered, as far as it fits into a batch, without waiting.
+    pub(crate) fn rest(&mut self) -> Drain<'_, RlpItem> {
+        self.take(self.envelopes_max);
+        self.batch()
+    }
+
     fn take(&mut self, max: usize) {
         self.lease.mailbox.take(max, &mut self.taken);
         self.last_sent = Some(Instant::now());
@@ -81,7 +87,7 @@ impl Batches {
 
     /// What was taken; whole messages among it stay alone.
     fn batch(&mut self) -> Drain<'_, RlpItem> {
-        let whole = self.taken.iter().position(|item| matches!(item, RlpItem::Message(_)));
+        let whole = self.taken.iter().position(|item| matches!(item, RlpItem::Whole(_)));
         let n = match whole {
             Some(0) => 1,
             Some(at) => at,

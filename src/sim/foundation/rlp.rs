@@ -21,8 +21,9 @@ use tower::Service;
 
 use super::batches::Batches;
 use super::faults::End;
-use super::router::{BATCH_ENVELOPES_MAX, Lease, RlpRequest, RlpSubscription, Router};
+use super::router::{BATCH_ENVELOPES_MAX, Lease, Reader, RlpRequest, RlpSubscription, Router};
 use super::selector::Selector;
+use super::stats::Connected;
 use super::table::RlpItem;
 use crate::proto::loggregator as v2;
 use crate::sim::listen::ConnectionHandle;
@@ -58,13 +59,14 @@ impl Gate {
         refusals.extend(std::iter::repeat_n(status, n).cloned());
     }
 
-    fn admit(&self, open: usize) -> Result<(), Status> {
+    /// The gateway's streams are streams of the log proxy, too.
+    pub(crate) fn admit(&self, open: &Connected) -> Result<(), Status> {
         let refusal = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         if let Some(status) = refusal {
             return Err(status);
         }
         let max = self.streams_max;
-        if open >= max {
+        if open.rlp + open.gateway >= max {
             let text = format!("unable to create stream, max egress streams reached: {max}");
             return Err(Status::resource_exhausted(text));
         }
@@ -82,10 +84,10 @@ impl Egress {
         request: Request<v2::EgressBatchRequest>,
         framing: Framing,
     ) -> Result<Response<Envelopes>, Status> {
-        self.gate.admit(self.router.connected().borrow().rlp)?;
+        self.gate.admit(&self.router.connected().borrow())?;
         let connection = request.extensions().get::<ConnectionHandle>().cloned();
         let request = parse(request.into_inner(), framing)?;
-        let lease = self.router.subscribe_rlp(request, connection);
+        let lease = self.router.subscribe_rlp(request, Reader::Grpc, connection);
         Ok(Response::new(Envelopes::new(lease, framing)))
     }
 }
@@ -271,7 +273,9 @@ impl Sender {
 
 fn piece(item: RlpItem, framing: Framing) -> Piece {
     match (item, framing) {
-        (RlpItem::Message(message), _) => message,
+        (RlpItem::Whole(message), _) => message,
+        // Of the gateway's streams only.
+        (RlpItem::Json(json), _) => json.unwrap_or_default(),
         (RlpItem::Envelope(envelope), Framing::Batches) => envelope.into_record(),
         (RlpItem::Envelope(envelope), Framing::Single) => envelope.body(),
     }
