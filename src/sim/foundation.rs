@@ -1,11 +1,12 @@
-//! A simulated foundation: UAA, Cloud Controller, log proxy over gRPC, v1 traffic controller.
+//! A simulated foundation: UAA, Cloud Controller, log proxy over gRPC, its gateway, v1 traffic
+//! controller.
 //!
 //! Everything listens on free loopback ports. Envelopes go in through [`Foundation::publish`]
 //! and come out of whatever streams are open, by the platform's rules of sharding, batching,
 //! buffering and loss. Tests script its faults; benchmarks use it as a load, so the way of an
 //! envelope through it is short: encoded once, copied into messages after that.
 //!
-//! Not here: the log stream gateway (the API root has a place for it), log-cache, ingress.
+//! Not here: log-cache, ingress.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,14 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use bytes::Bytes;
-use serde_json::{Value, json};
 use tonic::service::Routes;
 
+use self::api::Links;
+use self::gateway::Gateway;
 use self::rlp::{Egress, Gate};
 use self::router::Router;
 use self::traffic::TrafficController;
@@ -31,14 +29,18 @@ use crate::proto::loggregator as v2;
 use crate::task::Tasks;
 use crate::tls::Identity;
 
+mod api;
+mod batches;
 mod capi;
 mod config;
 mod faults;
+mod gateway;
 mod mailbox;
 mod metrics;
 mod rlp;
 mod router;
 mod selector;
+mod stats;
 mod table;
 mod traffic;
 mod uaa;
@@ -47,10 +49,11 @@ mod uaa;
 pub(super) mod testing;
 
 pub use capi::{App, CloudController, Organization, Space};
-pub use config::{FoundationConfig, Transport, V1Firehose};
+pub use config::{FoundationConfig, LogStream, Transport, V1Firehose};
 pub use faults::{End, Fault, Target};
+pub use gateway::{Chunks, GatewayConfig, JsonStyle, LineEnd, Spacing, Spelling, StreamForm, Upstream};
 pub use metrics::SelfMetrics;
-pub use router::{Connected, Protocol, StreamId, StreamStats, Totals};
+pub use stats::{Connected, Protocol, StreamId, StreamStats, Totals};
 pub use traffic::Patience;
 pub use uaa::{Client, TokenFault, Uaa};
 
@@ -100,9 +103,11 @@ pub struct Foundation {
     capi: CloudController,
     router: Arc<Router>,
     gate: Arc<Gate>,
+    gateway: Arc<Gateway>,
     traffic_controller: Arc<TrafficController>,
     api: Listener,
     rlp: Listener,
+    log_stream: Listener,
     traffic: Listener,
     tasks: Tasks<()>,
 }
@@ -115,9 +120,10 @@ impl Foundation {
     pub async fn start(config: FoundationConfig) -> Result<Self, FoundationError> {
         let authority = Authority::new("simulated foundation")?;
         let server = authority.server(&["localhost", "127.0.0.1", RLP_SERVER_NAME])?;
-        let https = |alpn: &[&str]| match config.transport {
+        // Like the platform's, all of them offer HTTP/2, over which no websocket can be had.
+        let https = || match config.transport {
             Transport::Plain => Ok(None),
-            Transport::Tls => server.server_config(None, alpn).map(Some),
+            Transport::Tls => server.server_config(None, &["h2", "http/1.1"]).map(Some),
         };
         let scheme = match config.transport {
             Transport::Plain => "",
@@ -125,7 +131,7 @@ impl Foundation {
         };
         let uaa = Uaa::new(config.clients, config.token_lifetime);
         let capi = CloudController::new(uaa.clone());
-        let router = Arc::new(Router::new(config.rlp_buffer, config.websocket_buffer));
+        let router = Arc::new(Router::new(config.rlp_buffer, config.websocket_buffer, config.gateway.json));
         let gate = Arc::new(Gate::new(config.rlp_streams_max));
 
         let egress = Egress::new(Arc::clone(&router), Arc::clone(&gate));
@@ -134,6 +140,10 @@ impl Foundation {
             Routes::new(egress).into_axum_router()
         })
         .await?;
+        let gateway =
+            Gateway::new(Arc::clone(&router), Arc::clone(&gate), uaa.clone(), capi.clone(), config.gateway);
+        let routes = gateway.routes();
+        let log_stream = Listener::start("gateway", https()?, HTTP_CONNECTIONS_MAX, |_| routes).await?;
         let traffic_controller = TrafficController::new(
             Arc::clone(&router),
             uaa.clone(),
@@ -141,33 +151,47 @@ impl Foundation {
             config.patience,
             config.websockets_max,
         );
-        // Like the platform's, it offers HTTP/2, over which no websocket can be had.
-        let tls = https(&["h2", "http/1.1"])?;
         let routes = traffic_controller.routes();
-        let traffic = Listener::start("traffic controller", tls, HTTP_CONNECTIONS_MAX, |_| routes).await?;
-        let logging = match config.v1 {
-            V1Firehose::Advertised => Some(format!("ws{scheme}://{}", traffic.address())),
-            V1Firehose::Absent => None,
+        let traffic =
+            Listener::start("traffic controller", https()?, HTTP_CONNECTIONS_MAX, |_| routes).await?;
+        let links = Links {
+            logging: (config.v1 == V1Firehose::Advertised)
+                .then(|| format!("ws{scheme}://{}", traffic.address())),
+            log_stream: (config.log_stream == LogStream::Advertised)
+                .then(|| format!("http{scheme}://{}", log_stream.address())),
         };
-        let tls = https(&["h2", "http/1.1"])?;
-        let api = Listener::start("api", tls, HTTP_CONNECTIONS_MAX, |address| {
+        let api = Listener::start("api", https()?, HTTP_CONNECTIONS_MAX, |address| {
             let base_url = format!("http{scheme}://{address}");
             capi.set_base_url(base_url.clone());
-            api_routes(&base_url, logging.as_deref(), &uaa, &capi)
+            api::routes(&base_url, &links, &uaa, &capi)
         })
         .await?;
 
         let mut tasks = Tasks::new();
         let metrics = metrics::run(Arc::clone(&router), config.self_metrics_interval, config.self_metrics);
         tasks.spawn("self-metrics", metrics);
-        Ok(Self { authority, scheme, uaa, capi, router, gate, traffic_controller, api, rlp, traffic, tasks })
+        Ok(Self {
+            authority,
+            scheme,
+            uaa,
+            capi,
+            router,
+            gate,
+            gateway,
+            traffic_controller,
+            api,
+            rlp,
+            log_stream,
+            traffic,
+            tasks,
+        })
     }
 
     /// Ends every stream in order, sending what is buffered, and closes every listener.
     pub async fn stop(mut self) {
         self.router.inject(&Target::All, &Fault::End(End::Eof));
         self.tasks.shutdown().await;
-        tokio::join!(self.rlp.stop(), self.traffic.stop(), self.api.stop());
+        tokio::join!(self.rlp.stop(), self.log_stream.stop(), self.traffic.stop(), self.api.stop());
         self.traffic_controller.stop().await;
     }
 
@@ -179,6 +203,11 @@ impl Foundation {
     /// Where the log proxy listens; the name in its certificate is [`RLP_SERVER_NAME`].
     pub fn rlp_address(&self) -> SocketAddr {
         self.rlp.address()
+    }
+
+    /// The URL of the gateway, as the API root gives it.
+    pub fn gateway_url(&self) -> String {
+        format!("http{}://{}", self.scheme, self.log_stream.address())
     }
 
     /// The URL of the traffic controller, as the API root gives it.
@@ -235,6 +264,11 @@ impl Foundation {
         self.router.publish_message(message);
     }
 
+    /// Sends bytes, unchecked, within the body of one gateway stream of each shard.
+    pub fn publish_text(&self, text: Bytes) {
+        self.router.publish_text(text);
+    }
+
     /// Sends bytes as one websocket frame, unchecked, to one connection of each subscription.
     pub fn publish_frame(&self, payload: &[u8]) {
         self.router.publish_frame(payload);
@@ -251,9 +285,15 @@ impl Foundation {
         self.router.inject(target, fault)
     }
 
-    /// Refuses the next `n` gRPC streams with a status.
+    /// Refuses the next `n` streams of the log proxy with a status; a client of the gateway sees a
+    /// body that ends at once.
     pub fn refuse_streams(&self, n: usize, status: &tonic::Status) {
         self.gate.refuse_next(n, status);
+    }
+
+    /// Says whether the gateway reaches the log proxy.
+    pub fn set_gateway_upstream(&self, upstream: Upstream) {
+        self.gateway.set_upstream(upstream);
     }
 
     /// How many streams are open.
@@ -293,43 +333,4 @@ impl Foundation {
     pub fn slow_consumers(&self) -> u64 {
         self.traffic_controller.slow_consumers()
     }
-}
-
-fn api_routes(base_url: &str, logging: Option<&str>, uaa: &Uaa, capi: &CloudController) -> axum::Router {
-    let root = root(base_url, logging);
-    let token_server = axum::Router::new()
-        .route("/oauth/token", post(uaa::token))
-        .route("/check_token", post(uaa::check_token))
-        .with_state(uaa.clone());
-    axum::Router::new()
-        .route("/", get(async move || Json(root.clone())))
-        .merge(token_server)
-        .merge(capi.routes())
-        .fallback(unknown)
-}
-
-async fn unknown() -> impl IntoResponse {
-    let error = json!({ "code": 10000, "title": "CF-NotFound", "detail": "Unknown request" });
-    (StatusCode::NOT_FOUND, Json(json!({ "errors": [error] })))
-}
-
-/// What the API root says; absent services are null.
-fn root(base_url: &str, logging: Option<&str>) -> Value {
-    let link = |url: &str| json!({ "href": url });
-    json!({
-        "links": {
-            "self": link(base_url),
-            "cloud_controller_v2": null,
-            "cloud_controller_v3": {
-                "href": format!("{base_url}/v3"),
-                "meta": { "version": "3.190.0" },
-            },
-            "login": link(base_url),
-            "uaa": link(base_url),
-            "logging": logging.map(link),
-            "log_cache": null,
-            "log_stream": null,
-            "app_ssh": null,
-        },
-    })
 }

@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    fn of_field(number: u32) -> Option<Self> {
+    pub(crate) fn of_field(number: u32) -> Option<Self> {
         Some(match number {
             4 => Self::Log,
             5 => Self::Counter,

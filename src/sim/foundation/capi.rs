@@ -110,6 +110,14 @@ impl CloudController {
         inner.statuses.get(&path).copied().unwrap_or(known)
     }
 
+    /// Whether a caller may read the logs of an app or else of a service instance.
+    ///
+    /// There are no service instances but those whose path was given the status 200.
+    pub(crate) fn may_read_logs(&self, guid: &str) -> bool {
+        let path = format!("/v3/service_instances/{guid}");
+        self.log_access(guid) == 200 || self.lock().statuses.get(&path) == Some(&200)
+    }
+
     pub(crate) fn routes(&self) -> axum::Router {
         axum::Router::new()
             .route("/v3/apps", get(list_apps))

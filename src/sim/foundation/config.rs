@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Client, Patience, SelfMetrics};
+use super::{Client, GatewayConfig, Patience, SelfMetrics};
 
 /// How the listeners other than the log proxy's speak; that one always needs certificates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,16 @@ pub enum V1Firehose {
     Absent,
 }
 
+/// Whether the API root names the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogStream {
+    /// It does.
+    #[default]
+    Advertised,
+    /// `log_stream` is null, as on a foundation that is older than the gateway.
+    Absent,
+}
+
 /// What kind of foundation to simulate. The defaults are the platform's.
 #[derive(Clone, Debug)]
 pub struct FoundationConfig {
@@ -31,20 +41,24 @@ pub struct FoundationConfig {
     pub transport: Transport,
     /// What the API root says about v1.
     pub v1: V1Firehose,
+    /// What the API root says about the gateway.
+    pub log_stream: LogStream,
     /// Who may ask for tokens.
     pub clients: Vec<Client>,
     /// How long tokens are good for.
     pub token_lifetime: Duration,
-    /// gRPC streams beyond this many are refused.
+    /// Streams of the log proxy beyond this many, the gateway's included, are refused.
     pub rlp_streams_max: usize,
-    /// Envelopes in front of a gRPC stream; new ones beyond are lost.
+    /// Envelopes in front of each of them; new ones beyond are lost.
     pub rlp_buffer: usize,
     /// Frames in front of a websocket; when full, all of them are lost.
     pub websocket_buffer: usize,
     /// Websockets beyond this many are refused.
     pub websockets_max: usize,
-    /// Pings and slow readers.
+    /// Pings and slow readers of websockets.
     pub patience: Patience,
+    /// How the gateway writes.
+    pub gateway: GatewayConfig,
     /// What the platform tells about itself.
     pub self_metrics: SelfMetrics,
     /// How often it does.
@@ -63,6 +77,7 @@ impl Default for FoundationConfig {
         Self {
             transport: Transport::Tls,
             v1: V1Firehose::Advertised,
+            log_stream: LogStream::Advertised,
             clients: vec![client],
             token_lifetime: Duration::from_secs(43_200),
             rlp_streams_max: 500,
@@ -70,6 +85,7 @@ impl Default for FoundationConfig {
             websocket_buffer: 1000,
             websockets_max: 2000,
             patience: Patience::default(),
+            gateway: GatewayConfig::default(),
             self_metrics: SelfMetrics::Losses,
             self_metrics_interval: Duration::from_secs(5),
         }

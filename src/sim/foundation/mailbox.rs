@@ -48,9 +48,19 @@ pub(crate) struct Mailbox<T> {
 struct State<T> {
     queue: VecDeque<T>,
     end: Option<End>,
-    stalled: bool,
+    hold: Hold,
     drop_next: u64,
     duplicate_next: u64,
+}
+
+/// What a stream that stays open holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Nothing,
+    /// Its items; it still says that it lives, if its protocol has words for that.
+    Items,
+    /// Every byte.
+    Everything,
 }
 
 /// What a consumer sees when it looks.
@@ -76,7 +86,7 @@ pub(crate) struct Counts {
 impl<T: Clone> Mailbox<T> {
     pub(crate) fn new(capacity: usize, overflow: Overflow, enough: usize, shared: Arc<Shared>) -> Self {
         let state =
-            State { queue: VecDeque::new(), end: None, stalled: false, drop_next: 0, duplicate_next: 0 };
+            State { queue: VecDeque::new(), end: None, hold: Hold::Nothing, drop_next: 0, duplicate_next: 0 };
         Self {
             capacity,
             overflow,
@@ -138,7 +148,7 @@ impl<T: Clone> Mailbox<T> {
         let waiting = state.queue.len();
         match &state.end {
             Some(end) => Look::End(end.clone(), waiting),
-            None if state.stalled || waiting == 0 => Look::Idle,
+            None if state.hold != Hold::Nothing || waiting == 0 => Look::Idle,
             None => Look::Ready(waiting),
         }
     }
@@ -159,10 +169,16 @@ impl<T: Clone> Mailbox<T> {
         self.shared.drained.notify_waiters();
     }
 
-    /// Whether `n` more items fit. A stalled or ended stream never holds anyone up.
+    /// Whether not even signs of life may be sent.
+    pub(crate) fn is_mute(&self) -> bool {
+        let state = self.lock();
+        state.hold == Hold::Everything && state.end.is_none()
+    }
+
+    /// Whether `n` more items fit. A held or ended stream never holds anyone up.
     pub(crate) fn has_room(&self, n: usize) -> bool {
         let state = self.lock();
-        state.stalled || state.end.is_some() || state.queue.len() + n <= self.capacity
+        state.hold != Hold::Nothing || state.end.is_some() || state.queue.len() + n <= self.capacity
     }
 
     /// Makes the stream end; the first call decides how.
@@ -171,9 +187,9 @@ impl<T: Clone> Mailbox<T> {
         self.changed();
     }
 
-    /// Holds back (or lets go) everything, while the stream stays open.
-    pub(crate) fn stall(&self, stalled: bool) {
-        self.lock().stalled = stalled;
+    /// Holds something back, or lets it go, while the stream stays open.
+    pub(crate) fn hold(&self, hold: Hold) {
+        self.lock().hold = hold;
         self.changed();
     }
 
@@ -242,11 +258,14 @@ mod tests {
         mailbox.push([1, 2]);
         assert_eq!(drain(&mailbox), [2, 2]);
 
-        mailbox.stall(true);
+        for (hold, mute) in [(Hold::Items, false), (Hold::Everything, true)] {
+            mailbox.hold(hold);
+            assert!(matches!(mailbox.look(), Look::Idle));
+            assert!(mailbox.has_room(100));
+            assert_eq!(mailbox.is_mute(), mute);
+        }
         mailbox.push([3]);
-        assert!(matches!(mailbox.look(), Look::Idle));
-        assert!(mailbox.has_room(100));
-        mailbox.stall(false);
+        mailbox.hold(Hold::Nothing);
         assert!(matches!(mailbox.look(), Look::Ready(1)));
         assert!(mailbox.has_room(2) && !mailbox.has_room(3));
 
@@ -263,7 +282,7 @@ mod tests {
         mailbox.woken().await;
         mailbox.push([2]);
         mailbox.woken().await;
-        mailbox.stall(true);
+        mailbox.hold(Hold::Items);
         mailbox.woken().await;
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::router::{Router, Totals};
+use super::router::Router;
+use super::stats::Totals;
 use crate::clock::UnixNanos;
 use crate::proto::loggregator as v2;
 use crate::proto::loggregator::envelope::Message;

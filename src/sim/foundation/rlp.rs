@@ -1,8 +1,7 @@
 //! The reverse log proxy: `loggregator.v2.Egress` over gRPC.
 //!
 //! Requests are decoded with the generated types; answers are envelopes encoded long before,
-//! concatenated by a codec of its own. Batches hold at most 100 envelopes and wait at most
-//! 100 ms, like the platform's.
+//! concatenated by a codec of its own.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -10,11 +9,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use futures_util::Stream;
-use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic::server::{Grpc, NamedService, ServerStreamingService};
@@ -22,16 +19,15 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstDecoder;
 use tower::Service;
 
+use super::batches::Batches;
 use super::faults::End;
-use super::mailbox::Look;
-use super::router::{BATCH_ENVELOPES_MAX, Lease, RlpRequest, RlpSubscription, Router};
+use super::router::{BATCH_ENVELOPES_MAX, Lease, Reader, RlpRequest, RlpSubscription, Router};
 use super::selector::Selector;
+use super::stats::Connected;
 use super::table::RlpItem;
 use crate::proto::loggregator as v2;
 use crate::sim::listen::ConnectionHandle;
 
-/// An envelope never waits longer for its batch.
-const BATCH_LINGER: Duration = Duration::from_millis(100);
 /// Room for a batch of ordinary envelopes, so that the buffer seldom grows.
 const ENCODE_BUFFER_BYTES: usize = 128 * 1024;
 const BATCHED_RECEIVER: &str = "/loggregator.v2.Egress/BatchedReceiver";
@@ -63,13 +59,14 @@ impl Gate {
         refusals.extend(std::iter::repeat_n(status, n).cloned());
     }
 
-    fn admit(&self, open: usize) -> Result<(), Status> {
+    /// The gateway's streams are streams of the log proxy, too.
+    pub(crate) fn admit(&self, open: &Connected) -> Result<(), Status> {
         let refusal = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         if let Some(status) = refusal {
             return Err(status);
         }
         let max = self.streams_max;
-        if open >= max {
+        if open.rlp + open.gateway >= max {
             let text = format!("unable to create stream, max egress streams reached: {max}");
             return Err(Status::resource_exhausted(text));
         }
@@ -87,10 +84,10 @@ impl Egress {
         request: Request<v2::EgressBatchRequest>,
         framing: Framing,
     ) -> Result<Response<Envelopes>, Status> {
-        self.gate.admit(self.router.connected().borrow().rlp)?;
+        self.gate.admit(&self.router.connected().borrow())?;
         let connection = request.extensions().get::<ConnectionHandle>().cloned();
         let request = parse(request.into_inner(), framing)?;
-        let lease = self.router.subscribe_rlp(request, connection);
+        let lease = self.router.subscribe_rlp(request, Reader::Grpc, connection);
         Ok(Response::new(Envelopes::new(lease, framing)))
     }
 }
@@ -218,14 +215,11 @@ struct Envelopes {
 
 impl Envelopes {
     fn new(lease: Lease<RlpSubscription>, framing: Framing) -> Self {
-        let sender = Sender {
-            lease,
-            framing,
-            taken: Vec::new(),
-            // The first envelope does not wait.
-            last_sent: None,
-            ended: false,
+        let envelopes_max = match framing {
+            Framing::Batches => BATCH_ENVELOPES_MAX,
+            Framing::Single => 1,
         };
+        let sender = Sender { batches: Batches::new(lease, envelopes_max), framing, ended: false };
         let step = |mut sender: Sender| async move {
             let message = sender.next().await?;
             Some((message, sender))
@@ -243,11 +237,8 @@ impl Stream for Envelopes {
 }
 
 struct Sender {
-    lease: Lease<RlpSubscription>,
+    batches: Batches,
     framing: Framing,
-    /// Taken from the mailbox, not sent yet; fewer than a batch.
-    taken: Vec<RlpItem>,
-    last_sent: Option<Instant>,
     ended: bool,
 }
 
@@ -256,66 +247,12 @@ impl Sender {
         if self.ended {
             return None;
         }
-        let batch = match self.framing {
-            Framing::Batches => BATCH_ENVELOPES_MAX,
-            Framing::Single => 1,
+        let end = match self.batches.next().await {
+            Ok(items) => return Some(Ok(items.map(|item| piece(item, self.framing)).collect())),
+            Err(end) => end,
         };
-        let mut lingered = false;
-        loop {
-            if !self.taken.is_empty() {
-                return Some(Ok(self.message()));
-            }
-            // All waits here are cancel safe: the mailbox is looked at again after each.
-            let waiting = match self.lease.mailbox.look() {
-                Look::Idle => {
-                    self.lease.mailbox.woken().await;
-                    continue;
-                }
-                Look::End(End::Eof, waiting) if waiting > 0 => {
-                    self.take(batch);
-                    continue;
-                }
-                Look::End(end, _) => {
-                    self.ended = true;
-                    return self.end(&end).map(Err);
-                }
-                Look::Ready(waiting) => waiting,
-            };
-            let due = self.last_sent.map(|sent| sent + BATCH_LINGER).filter(|&due| due > Instant::now());
-            match due {
-                _ if waiting >= batch && (due.is_some() || lingered) => self.take(batch),
-                None if lingered => self.take(waiting),
-                // After a pause the first envelope goes alone at once, the next ones gather.
-                None => self.take(1),
-                Some(due) => {
-                    lingered = true;
-                    let _ = tokio::time::timeout_at(due, self.lease.mailbox.woken()).await;
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, max: usize) {
-        self.lease.mailbox.take(max, &mut self.taken);
-        self.last_sent = Some(Instant::now());
-    }
-
-    /// What was taken, as one message; whole messages among it stay alone.
-    fn message(&mut self) -> Vec<Piece> {
-        let whole = self.taken.iter().position(|item| matches!(item, RlpItem::Message(_)));
-        let n = match whole {
-            Some(0) => 1,
-            Some(at) => at,
-            None => self.taken.len(),
-        };
-        let piece = |item| match item {
-            RlpItem::Message(message) => message,
-            RlpItem::Envelope(envelope) => match self.framing {
-                Framing::Batches => envelope.into_record(),
-                Framing::Single => envelope.body(),
-            },
-        };
-        self.taken.drain(..n).map(piece).collect()
+        self.ended = true;
+        self.end(&end).map(Err)
     }
 
     fn end(&self, end: &End) -> Option<Status> {
@@ -325,12 +262,22 @@ impl Sender {
             End::ResourceExhausted => Status::resource_exhausted("the proxy has had enough"),
             End::Close { reason, .. } => Status::unavailable(reason.clone()),
             End::Cut => {
-                if let Some(connection) = &self.lease.connection {
+                if let Some(connection) = &self.batches.stream().connection {
                     connection.cut();
                 }
                 Status::unavailable("cut")
             }
         })
+    }
+}
+
+fn piece(item: RlpItem, framing: Framing) -> Piece {
+    match (item, framing) {
+        (RlpItem::Whole(message), _) => message,
+        // Of the gateway's streams only.
+        (RlpItem::Json(json), _) => json.unwrap_or_default(),
+        (RlpItem::Envelope(envelope), Framing::Batches) => envelope.into_record(),
+        (RlpItem::Envelope(envelope), Framing::Single) => envelope.body(),
     }
 }
 

@@ -15,8 +15,10 @@ use prost::Message as _;
 use tokio::sync::watch;
 
 use super::faults::{Fault, Target};
-use super::mailbox::{Mailbox, Overflow, Shared};
+use super::gateway::{JsonStyle, StreamForm};
+use super::mailbox::{Hold, Mailbox, Overflow, Shared};
 use super::selector::Selector;
+use super::stats::{Connected, Protocol, StreamId, StreamStats, Totals};
 use super::table::{RlpItem, Table, V1Item};
 use crate::proto::dropsonde as v1;
 use crate::sim::listen::ConnectionHandle;
@@ -24,21 +26,6 @@ use crate::sim::wire::Encoded;
 
 /// A batch never holds more envelopes.
 pub(crate) const BATCH_ENVELOPES_MAX: usize = 100;
-
-/// One stream, for its whole life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u64);
-
-/// How a stream reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// gRPC, v2.
-    Rlp,
-    /// A websocket on `/firehose`, v1.
-    Firehose,
-    /// A websocket on `/apps/:guid/stream`, v1.
-    AppStream,
-}
 
 /// Which v1 envelopes a firehose connection asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +42,7 @@ pub(crate) enum V1Key {
     App(String),
 }
 
-/// What a gRPC stream asks for.
+/// What a stream asks the log proxy for.
 #[derive(Debug)]
 pub(crate) struct RlpRequest {
     pub(crate) shard_id: String,
@@ -64,9 +51,18 @@ pub(crate) struct RlpRequest {
     pub(crate) use_preferred_tags: bool,
 }
 
+/// Who reads a stream of the log proxy.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Grpc,
+    /// The gateway, for a client of its own that is written to in this form.
+    Gateway(Arc<Mutex<StreamForm>>),
+}
+
 #[derive(Debug)]
 pub(crate) struct RlpSubscription {
     pub(crate) id: StreamId,
+    pub(crate) reader: Reader,
     pub(crate) request: RlpRequest,
     pub(crate) mailbox: Mailbox<RlpItem>,
     pub(crate) connection: Option<ConnectionHandle>,
@@ -77,51 +73,6 @@ pub(crate) struct V1Subscription {
     pub(crate) id: StreamId,
     pub(crate) key: V1Key,
     pub(crate) mailbox: Mailbox<V1Item>,
-}
-
-/// The counters of one open stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamStats {
-    /// The stream.
-    pub id: StreamId,
-    /// How it reads.
-    pub protocol: Protocol,
-    /// Its shard id, subscription id or app.
-    pub shard: String,
-    /// Envelopes put into its buffer.
-    pub accepted: u64,
-    /// Envelopes taken out of it to be sent.
-    pub sent: u64,
-    /// Envelopes lost because it was full, or by a fault.
-    pub dropped: u64,
-    /// Envelopes in it now.
-    pub buffered: usize,
-}
-
-/// How many streams are open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Connected {
-    /// gRPC streams.
-    pub rlp: usize,
-    /// Firehose websockets.
-    pub firehose: usize,
-    /// App stream websockets.
-    pub app_streams: usize,
-}
-
-/// What went through the router since it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Envelopes published.
-    pub published: u64,
-    /// Copies sent to gRPC streams.
-    pub rlp_sent: u64,
-    /// Copies lost in front of gRPC streams.
-    pub rlp_dropped: u64,
-    /// Frames sent to websockets.
-    pub v1_sent: u64,
-    /// Frames lost in front of websockets.
-    pub v1_dropped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +86,7 @@ struct Members {
 pub(crate) struct Router {
     rlp_capacity: usize,
     v1_capacity: usize,
+    json: JsonStyle,
     table: ArcSwap<Table>,
     members: Mutex<Members>,
     next_id: AtomicU64,
@@ -145,10 +97,11 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(rlp_capacity: usize, v1_capacity: usize) -> Self {
+    pub(crate) fn new(rlp_capacity: usize, v1_capacity: usize, json: JsonStyle) -> Self {
         Self {
             rlp_capacity,
             v1_capacity,
+            json,
             table: ArcSwap::default(),
             members: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -159,15 +112,17 @@ impl Router {
         }
     }
 
-    /// Opens a gRPC stream; dropping the lease closes it.
+    /// Opens a stream of the log proxy; dropping the lease closes it.
     pub(crate) fn subscribe_rlp(
         self: &Arc<Self>,
         request: RlpRequest,
+        reader: Reader,
         connection: Option<ConnectionHandle>,
     ) -> Lease<RlpSubscription> {
         let shared = Arc::clone(&self.rlp_shared);
         let subscription = Arc::new(RlpSubscription {
             id: self.id(),
+            reader,
             request,
             mailbox: Mailbox::new(self.rlp_capacity, Overflow::DropNew, BATCH_ENVELOPES_MAX, shared),
             connection,
@@ -191,12 +146,17 @@ impl Router {
     /// Hands envelopes to every stream that asked for them. Never waits.
     pub(crate) fn publish(&self, envelopes: &[Encoded]) {
         self.published.fetch_add(envelopes.len() as u64, Ordering::Relaxed);
-        self.table.load().publish(envelopes);
+        self.table.load().publish(envelopes, self.json);
     }
 
     /// Sends bytes as one gRPC message, as they are, to one stream of each shard.
     pub(crate) fn publish_message(&self, message: Bytes) {
         self.table.load().publish_message(&message);
+    }
+
+    /// Sends bytes, as they are, within the body of one stream of each of the gateway's shards.
+    pub(crate) fn publish_text(&self, text: Bytes) {
+        self.table.load().publish_text(&text);
     }
 
     /// Sends bytes as one websocket frame, as they are.
@@ -244,7 +204,11 @@ impl Router {
     pub(crate) fn streams(&self) -> Vec<StreamStats> {
         let members = self.members();
         let rlp = members.rlp.iter().map(|stream| {
-            stats(stream.id, Protocol::Rlp, stream.request.shard_id.clone(), stream.mailbox.counts())
+            let protocol = match stream.reader {
+                Reader::Grpc => Protocol::Rlp,
+                Reader::Gateway(_) => Protocol::Gateway,
+            };
+            stats(stream.id, protocol, stream.request.shard_id.clone(), stream.mailbox.counts())
         });
         let v1 = members.v1.iter().map(|stream| {
             let (protocol, shard) = match &stream.key {
@@ -265,7 +229,9 @@ impl Router {
         let mut hit = 0;
         for stream in rlp {
             let meant = match target {
-                Target::All | Target::Rlp => true,
+                Target::All => true,
+                Target::Rlp => matches!(stream.reader, Reader::Grpc),
+                Target::Gateway => matches!(stream.reader, Reader::Gateway(_)),
                 Target::Websockets => false,
                 Target::Shard(shard) => *shard == stream.request.shard_id,
                 Target::Stream(id) => *id == stream.id,
@@ -274,15 +240,18 @@ impl Router {
                 continue;
             }
             hit += 1;
-            match (fault, &stream.connection) {
-                (Fault::GoAway, Some(connection)) => connection.go_away(),
+            match (fault, &stream.connection, &stream.reader) {
+                (Fault::GoAway, Some(connection), _) => connection.go_away(),
+                (Fault::Form(form), _, Reader::Gateway(current)) => {
+                    *current.lock().unwrap_or_else(PoisonError::into_inner) = *form;
+                }
                 _ => afflict(&stream.mailbox, fault),
             }
         }
         for stream in v1 {
             let meant = match target {
                 Target::All | Target::Websockets => true,
-                Target::Rlp => false,
+                Target::Rlp | Target::Gateway => false,
                 Target::Shard(shard) => {
                     matches!(&stream.key, V1Key::Firehose { subscription, .. } if subscription == shard)
                 }
@@ -314,8 +283,10 @@ impl Router {
         change(&mut members);
         self.table.store(Arc::new(Table::build(&members.rlp, &members.v1)));
         let app_streams = members.v1.iter().filter(|s| matches!(s.key, V1Key::App(_))).count();
+        let gateway = members.rlp.iter().filter(|s| matches!(s.reader, Reader::Gateway(_))).count();
         self.connected.send_replace(Connected {
-            rlp: members.rlp.len(),
+            rlp: members.rlp.len() - gateway,
+            gateway,
             firehose: members.v1.len() - app_streams,
             app_streams,
         });
@@ -335,11 +306,12 @@ fn stats(id: StreamId, protocol: Protocol, shard: String, counts: super::mailbox
 fn afflict<T: Clone>(mailbox: &Mailbox<T>, fault: &Fault) {
     match fault {
         Fault::End(end) => mailbox.end(end.clone()),
-        Fault::Stall => mailbox.stall(true),
-        Fault::Resume => mailbox.stall(false),
+        Fault::Stall => mailbox.hold(Hold::Everything),
+        Fault::Starve => mailbox.hold(Hold::Items),
+        Fault::Resume => mailbox.hold(Hold::Nothing),
         Fault::DropNext(n) => mailbox.drop_next(*n),
         Fault::DuplicateNext(n) => mailbox.duplicate_next(*n),
-        Fault::GoAway => {}
+        Fault::GoAway | Fault::Form(_) => {}
     }
 }
 

@@ -6,19 +6,23 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::router::{Filter, RlpSubscription, V1Key, V1Subscription};
+use super::gateway::JsonStyle;
+use super::gateway::json::JsonWriter;
+use super::router::{Filter, Reader, RlpSubscription, V1Key, V1Subscription};
 use super::selector::{Selector, name_hash};
 use crate::proto::dropsonde::envelope::EventType;
 use crate::sim::convert;
 use crate::sim::wire::{self, Encoded, TagForm};
 
-/// What a gRPC stream is to send.
+/// What a stream of the log proxy is to send.
 #[derive(Clone, Debug)]
 pub(crate) enum RlpItem {
     /// One envelope, batched with its neighbours.
     Envelope(Encoded),
-    /// A whole message, sent as it is.
-    Message(Bytes),
+    /// Likewise, as the gateway writes it; `None`: the gateway cannot decode it.
+    Json(Option<Bytes>),
+    /// A whole gRPC message, or a piece of a gateway's body, sent as it is.
+    Whole(Bytes),
 }
 
 /// What a websocket is to send: one frame with its header, ready for the wire.
@@ -30,7 +34,8 @@ pub(crate) struct Table {
     rlp: Vec<Arc<RlpSubscription>>,
     /// By kind of envelope.
     nodes: [Vec<Node>; 5],
-    rlp_shards: Vec<Vec<usize>>,
+    grpc_shards: Vec<Vec<usize>>,
+    gateway_shards: Vec<Vec<usize>>,
     v1: Vec<Arc<V1Subscription>>,
     firehoses: Vec<Firehose>,
     apps: HashMap<String, Vec<usize>>,
@@ -61,9 +66,12 @@ struct Firehose {
 
 impl Table {
     pub(crate) fn build(rlp: &[Arc<RlpSubscription>], v1: &[Arc<V1Subscription>]) -> Self {
+        let (grpc, gateway): (Vec<_>, Vec<_>) =
+            rlp.iter().enumerate().partition(|(_, stream)| matches!(stream.reader, Reader::Grpc));
         let mut table = Self {
             rlp: rlp.to_vec(),
-            rlp_shards: shards(rlp.iter().enumerate().map(|(at, s)| (at, s.request.shard_id.as_str()))),
+            grpc_shards: shards(grpc),
+            gateway_shards: shards(gateway),
             v1: v1.to_vec(),
             ..Self::default()
         };
@@ -123,24 +131,27 @@ impl Table {
             && self.v1.iter().all(|stream| stream.mailbox.has_room(n))
     }
 
-    pub(crate) fn publish(&self, envelopes: &[Encoded]) {
-        self.publish_v2(envelopes);
+    pub(crate) fn publish(&self, envelopes: &[Encoded], json: JsonStyle) {
+        self.publish_v2(envelopes, json);
         if !self.v1.is_empty() {
             self.publish_v1(envelopes);
         }
     }
 
-    fn publish_v2(&self, envelopes: &[Encoded]) {
+    fn publish_v2(&self, envelopes: &[Encoded], json: JsonStyle) {
         // One lock per stream and call, not per envelope.
         let mut out: Vec<Vec<RlpItem>> = self.rlp.iter().map(|_| Vec::new()).collect();
+        let mut json = JsonWriter::new(json);
         for envelope in envelopes {
             let Some(kind) = envelope.kind() else { continue };
-            let forms = Forms::new(envelope);
+            let mut forms = Forms::new(envelope);
             for node in &self.nodes[kind.index()] {
                 if node.selector.matches(envelope) {
                     let at = node.pick(envelope);
-                    let preferred = self.rlp[at].request.use_preferred_tags;
-                    out[at].push(RlpItem::Envelope(forms.get(preferred)));
+                    out[at].push(match self.rlp[at].reader {
+                        Reader::Gateway(_) => forms.json(&mut json),
+                        Reader::Grpc => RlpItem::Envelope(forms.get(self.rlp[at].request.use_preferred_tags)),
+                    });
                 }
             }
         }
@@ -152,9 +163,17 @@ impl Table {
     }
 
     pub(crate) fn publish_message(&self, message: &Bytes) {
-        for shard in &self.rlp_shards {
-            let at = shard[fastrand::usize(..shard.len())];
-            self.rlp[at].mailbox.push([RlpItem::Message(message.clone())]);
+        self.publish_whole(&self.grpc_shards, message);
+    }
+
+    pub(crate) fn publish_text(&self, text: &Bytes) {
+        self.publish_whole(&self.gateway_shards, text);
+    }
+
+    fn publish_whole(&self, shards: &[Vec<usize>], bytes: &Bytes) {
+        for shard in shards {
+            let at = shard[pick(shard.len())];
+            self.rlp[at].mailbox.push([RlpItem::Whole(bytes.clone())]);
         }
     }
 
@@ -216,10 +235,11 @@ impl Node {
 }
 
 /// The streams of each shard; one without a shard id stands alone.
-fn shards<'a>(streams: impl Iterator<Item = (usize, &'a str)>) -> Vec<Vec<usize>> {
+fn shards(streams: Vec<(usize, &Arc<RlpSubscription>)>) -> Vec<Vec<usize>> {
     let mut named: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut alone = Vec::new();
-    for (at, shard) in streams {
+    for (at, stream) in streams {
+        let shard = stream.request.shard_id.as_str();
         if shard.is_empty() {
             alone.push(vec![at]);
         } else {
@@ -233,16 +253,22 @@ fn pick(n: usize) -> usize {
     if n == 1 { 0 } else { fastrand::usize(..n) }
 }
 
-/// An envelope with its tags in either form, converted at most once each.
+/// An envelope in its forms, each made at most once.
 struct Forms<'a> {
     envelope: &'a Encoded,
     preferred: OnceCell<Encoded>,
     deprecated: OnceCell<Encoded>,
+    json: Option<RlpItem>,
 }
 
 impl<'a> Forms<'a> {
     fn new(envelope: &'a Encoded) -> Self {
-        Self { envelope, preferred: OnceCell::new(), deprecated: OnceCell::new() }
+        Self { envelope, preferred: OnceCell::new(), deprecated: OnceCell::new(), json: None }
+    }
+
+    fn json(&mut self, writer: &mut JsonWriter) -> RlpItem {
+        let write = || RlpItem::Json(writer.write(self.envelope));
+        self.json.get_or_insert_with(write).clone()
     }
 
     /// Bytes that cannot be decoded are passed on as they are.

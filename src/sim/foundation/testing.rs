@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -55,6 +56,37 @@ pub(in crate::sim) fn client(foundation: &Foundation, present: Present) -> Clien
         Present::Nothing => None,
     };
     ClientTls { ca_file: Some(files.ca_file), identity, ..Default::default() }.rustls().unwrap()
+}
+
+/// A client of the HTTP listeners.
+pub(in crate::sim) fn http(foundation: &Foundation) -> reqwest::Client {
+    http_over(foundation, "http/1.1")
+}
+
+pub(in crate::sim) fn http_over(foundation: &Foundation, alpn: &str) -> reqwest::Client {
+    crate::tls::install_provider();
+    let mut config = client(foundation, Present::Nothing);
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap()
+}
+
+/// Sends a request as it is; gives head and body of the answer, if it says how long that is.
+pub(in crate::sim) async fn exchange(stream: &mut TlsStream<TcpStream>, request: &str) -> (String, String) {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    loop {
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let lower = head.to_lowercase();
+            let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            if body.len() >= length.map_or(0, |length| length.trim().parse().unwrap()) {
+                return (head.to_owned(), body.to_owned());
+            }
+        }
+        let mut buffer = [0; 1024];
+        let n = within(stream.read(&mut buffer)).await.unwrap();
+        assert!(n > 0, "closed after {text:?}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..n]));
+    }
 }
 
 pub(in crate::sim) async fn egress(foundation: &Foundation) -> EgressClient<Channel> {

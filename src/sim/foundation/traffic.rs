@@ -242,7 +242,8 @@ fn unauthorized(body: &'static str) -> Response {
     (StatusCode::UNAUTHORIZED, [challenge], body).into_response()
 }
 
-fn not_found() -> Response {
+/// The answer of both the traffic controller and the gateway to other paths.
+pub(super) fn not_found() -> Response {
     (StatusCode::NOT_FOUND, plain("404 page not found\n")).into_response()
 }
 

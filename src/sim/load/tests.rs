@@ -200,6 +200,39 @@ async fn without_a_rate_nothing_is_lost_however_slowly_a_reader_reads() {
 }
 
 #[tokio::test]
+async fn the_gateways_readers_are_waited_for_as_well() {
+    use crate::sim::foundation::testing::{PATIENCE, http, within};
+    let foundation = Foundation::start(FoundationConfig { rlp_buffer: 300, ..Default::default() });
+    let foundation = foundation.await.unwrap();
+    let token = foundation.uaa().issue("test", &["logs.admin"]);
+    let request = http(&foundation).get(format!("{}/v2/read?log", foundation.gateway_url()));
+    let request = request.header("authorization", format!("bearer {token}"));
+    let mut response = request.send().await.unwrap();
+    foundation.wait_connected(PATIENCE, |now| now.gateway == 1).await.unwrap();
+    let config = LoadConfig {
+        events_per_second: 0,
+        mix: Mix::logs(),
+        limit: Limit::Events(5000),
+        ..Default::default()
+    };
+    let stop = CancellationToken::new();
+    let load = Load::new(config).run(&foundation, &stop);
+    let read = async {
+        let (mut seen, mut rest) = (0, Vec::new());
+        while seen < 5000 {
+            rest.extend(within(response.chunk()).await.unwrap().expect("the body ended"));
+            let complete = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            let text = String::from_utf8(rest.drain(..complete).collect()).unwrap();
+            seen += text.matches(r#"{"timestamp":"#).count();
+        }
+        seen
+    };
+    let (report, seen) = tokio::join!(load, read);
+    assert_eq!((report.published.total(), seen), (5000, 5000));
+    assert_eq!(foundation.totals().rlp_dropped, 0);
+}
+
+#[tokio::test]
 async fn a_load_stops_when_it_is_told_to() {
     let foundation = Foundation::start(FoundationConfig::default()).await.unwrap();
     let stop = CancellationToken::new();

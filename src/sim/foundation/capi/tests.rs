@@ -1,15 +1,8 @@
-use reqwest::Client;
 use reqwest::header::AUTHORIZATION;
 
 use super::*;
 use crate::sim::foundation::testing::*;
-use crate::sim::foundation::{Foundation, TokenFault};
-
-fn http(foundation: &Foundation) -> Client {
-    crate::tls::install_provider();
-    let config = client(foundation, Present::Nothing);
-    Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap()
-}
+use crate::sim::foundation::{Foundation, FoundationConfig, LogStream, TokenFault, V1Firehose};
 
 async fn fill(foundation: &Foundation) {
     let capi = foundation.capi();
@@ -48,8 +41,18 @@ async fn the_root_names_what_there_is() {
     assert_eq!(links["uaa"]["href"], foundation.api_url());
     assert_eq!(links["logging"]["href"], foundation.traffic_controller_url());
     assert!(foundation.traffic_controller_url().starts_with("wss://127.0.0.1:"));
-    assert_eq!(links["log_stream"], Value::Null);
+    assert_eq!(links["log_stream"]["href"], foundation.gateway_url());
+    assert!(foundation.gateway_url().starts_with("https://127.0.0.1:"));
     assert_eq!(links["cloud_controller_v3"]["href"], format!("{}/v3", foundation.api_url()));
+}
+
+#[tokio::test]
+async fn the_root_has_nothing_for_what_is_absent() {
+    let (v1, log_stream) = (V1Firehose::Absent, LogStream::Absent);
+    let config = FoundationConfig { v1, log_stream, ..Default::default() };
+    let foundation = Foundation::start(config).await.unwrap();
+    let root: Value = http(&foundation).get(foundation.api_url()).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&root["links"]["logging"], &root["links"]["log_stream"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]

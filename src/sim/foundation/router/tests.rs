@@ -9,7 +9,7 @@ use super::*;
 const APP: &str = "5b5a9c2e-0f53-4f7d-8a61-0123456789ab";
 
 fn router() -> Arc<Router> {
-    Arc::new(Router::new(10_000, 1000))
+    Arc::new(Router::new(10_000, 1000, JsonStyle::default()))
 }
 
 fn log(source_id: &str) -> Encoded {
@@ -53,7 +53,7 @@ fn request(shard_id: &str, selectors: Vec<Selector>, deterministic_name: &str) -
 }
 
 fn subscribe(router: &Arc<Router>, shard: &str, selectors: Vec<Selector>) -> Lease<RlpSubscription> {
-    router.subscribe_rlp(request(shard, selectors, ""), None)
+    router.subscribe_rlp(request(shard, selectors, ""), Reader::Grpc, None)
 }
 
 fn got(stream: &Lease<RlpSubscription>) -> usize {
@@ -106,7 +106,7 @@ fn streams_of_a_shard_with_different_selectors_share_only_what_is_equal() {
 fn deterministic_names_keep_a_counter_on_one_stream() {
     let router = router();
     let streams = ["one", "two", "three"]
-        .map(|name| router.subscribe_rlp(request("s", vec![counters(), logs()], name), None));
+        .map(|name| router.subscribe_rlp(request("s", vec![counters(), logs()], name), Reader::Grpc, None));
     let mut homes = Vec::new();
     for n in 0..30 {
         let before: Vec<_> = streams.iter().map(got).collect();
@@ -131,7 +131,7 @@ fn an_envelope_without_a_message_goes_nowhere() {
 
 #[test]
 fn a_full_stream_loses_new_envelopes_and_a_full_websocket_its_backlog() {
-    let router = Arc::new(Router::new(10, 4));
+    let router = Arc::new(Router::new(10, 4, JsonStyle::default()));
     let stream = subscribe(&router, "", vec![logs()]);
     let websocket = router.subscribe_v1(V1Key::App(APP.into()));
     router.publish(&vec![log(APP); 14]);
@@ -173,7 +173,42 @@ fn raw_bytes_reach_one_stream_of_each_shard() {
     assert_eq!(frames, [&b"\x82\x01\xff"[..]]);
     let mut items = Vec::new();
     other.mailbox.take(1, &mut items);
-    assert!(matches!(&items[..], [RlpItem::Message(message)] if **message == b"\xff\xff"[..]));
+    assert!(matches!(&items[..], [RlpItem::Whole(message)] if **message == b"\xff\xff"[..]));
+}
+
+fn subscribe_gateway(router: &Arc<Router>, shard: &str) -> Lease<RlpSubscription> {
+    router.subscribe_rlp(request(shard, vec![logs()], ""), Reader::Gateway(Arc::default()), None)
+}
+
+#[test]
+fn all_streams_of_the_gateway_get_one_and_the_same_json() {
+    let router = router();
+    let streams = ["", "", "a"].map(|shard| subscribe_gateway(&router, shard));
+    let grpc = subscribe(&router, "b", vec![logs()]);
+    router.publish(&[log("x")]);
+    let take = |stream: &Lease<RlpSubscription>| {
+        let mut items = Vec::new();
+        stream.mailbox.take(1, &mut items);
+        items.remove(0)
+    };
+    let texts = streams.each_ref().map(|stream| match take(stream) {
+        RlpItem::Json(Some(json)) => json,
+        other => panic!("{other:?}"),
+    });
+    assert!(texts[0].starts_with(b"{\"timestamp\":"));
+    assert!(texts.iter().all(|text| text.as_ptr() == texts[0].as_ptr()));
+    assert!(matches!(take(&grpc), RlpItem::Envelope(_)));
+}
+
+#[test]
+fn bytes_for_the_gateway_reach_one_of_its_streams_in_each_shard() {
+    let router = router();
+    let [a, b] = [(); 2].map(|()| subscribe_gateway(&router, "s"));
+    let [c, d] = [(); 2].map(|()| subscribe_gateway(&router, ""));
+    let grpc = subscribe(&router, "s", vec![logs()]);
+    router.publish_text(Bytes::from_static(b": x"));
+    router.publish_message(Bytes::from_static(b"\xff"));
+    assert_eq!([got(&a) + got(&b), got(&c), got(&d), got(&grpc)], [1; 4]);
 }
 
 #[test]
@@ -181,27 +216,31 @@ fn faults_reach_their_targets_and_closed_streams_are_gone() {
     let router = router();
     let a = subscribe(&router, "a", vec![logs()]);
     let b = subscribe(&router, "b", vec![logs()]);
+    let gateway = subscribe_gateway(&router, "a");
     let websocket = router.subscribe_v1(V1Key::Firehose { subscription: "a".into(), filter: Filter::All });
     let end = Fault::End(End::Unavailable);
     for (target, expected) in [
-        (Target::All, 3),
+        (Target::All, 4),
         (Target::Rlp, 2),
+        (Target::Gateway, 1),
         (Target::Websockets, 1),
-        (Target::Shard("a".into()), 2),
+        (Target::Shard("a".into()), 3),
         (Target::Stream(b.id), 1),
         (Target::Stream(StreamId(999)), 0),
     ] {
         assert_eq!(router.inject(&target, &end), expected, "{target:?}");
     }
-    assert_eq!(router.streams().len(), 3);
-    drop((a, websocket));
-    assert_eq!(*router.connected().borrow(), Connected { rlp: 1, firehose: 0, app_streams: 0 });
+    assert_eq!(router.streams().len(), 4);
+    let all = Connected { rlp: 2, gateway: 1, firehose: 1, app_streams: 0 };
+    assert_eq!(*router.connected().borrow(), all);
+    drop((a, gateway, websocket));
+    assert_eq!(*router.connected().borrow(), Connected { rlp: 1, ..Connected::default() });
     assert_eq!(router.streams()[0].id, b.id);
 }
 
 #[tokio::test]
 async fn waiting_for_room_ends_when_the_reader_reads() {
-    let router = Arc::new(Router::new(10, 1000));
+    let router = Arc::new(Router::new(10, 1000, JsonStyle::default()));
     let stream = subscribe(&router, "", vec![logs()]);
     router.publish(&vec![log("x"); 8]);
     router.room(2).await;

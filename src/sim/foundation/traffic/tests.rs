@@ -57,24 +57,10 @@ async fn frames(client: &mut Client, count: usize) -> Vec<v1::Envelope> {
     all
 }
 
-/// Sends a request as it is; gives head and body of the answer.
+/// Sends a request as it is; gives head, in lower case, and body of the answer.
 async fn raw(foundation: &Foundation, request: &str) -> (String, String) {
-    let mut stream = connect(foundation).await;
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    loop {
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let lower = head.to_lowercase();
-            let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
-            if body.len() >= length.map_or(0, |length| length.trim().parse().unwrap()) {
-                return (lower, body.to_owned());
-            }
-        }
-        let mut buffer = [0; 1024];
-        let n = within(stream.read(&mut buffer)).await.unwrap();
-        assert!(n > 0, "closed after {text:?}");
-        text.push_str(&String::from_utf8_lossy(&buffer[..n]));
-    }
+    let (head, body) = exchange(&mut connect(foundation).await, request).await;
+    (head.to_lowercase(), body)
 }
 
 fn handshake(path: &str, extra: &str) -> String {
