@@ -87,7 +87,7 @@ fn next_step(reason: &str) -> &'static str {
     let known = DropReason::ALL.iter().find(|known| known.label() == reason);
     match known {
         Some(DropReason::QueueFull) => {
-            "the workers lack CPU: add instances or CPU, or raise QUEUE_MAX_BYTES for spikes"
+            "the workers lack CPU: add instances or CPU, or raise QUEUE_MAX_BYTES for spikes; with QUEUE_WHEN_FULL=block they wait for splunk: see delivery in /status.json"
         }
         Some(DropReason::DeliveryFull) => {
             "splunk takes less than comes in: look at /status.json hec, add HEC capacity, or raise DELIVERY_MAX_BYTES"

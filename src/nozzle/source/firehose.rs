@@ -35,8 +35,8 @@ use crate::nozzle::cf::root::RootError;
 use crate::nozzle::cf::token::TokenSource;
 use crate::tls::ClientTls;
 
-/// The largest frame accepted: sixteen times the largest log line the platform lets through.
-pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// The largest frame accepted, as for v2: agents pass on envelopes of some MiB.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const GROUP: GroupLimits = GroupLimits { frames: 256, bytes: 1024 * 1024 };
 

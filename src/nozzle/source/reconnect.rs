@@ -30,9 +30,8 @@ pub enum Life {
 /// Counts failures and says how long to wait.
 ///
 /// After a healthy stream the next attempt is made at once, for what the platform sends while
-/// nobody reads is gone. A stream that brought data but ended soon is tried again at once the
-/// first time and within [`BACKOFF_FIRST`] from then on, so that a server that ends every stream
-/// is not hammered. Anything else waits a random part of a limit that doubles up to
+/// nobody reads is gone. So it is the first time a stream brought data but ended soon; a server that
+/// ends every stream is not hammered. Anything else waits a random part of a limit that doubles up to
 /// [`BACKOFF_CAP`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reconnect {
@@ -47,14 +46,11 @@ impl Reconnect {
                 self.failures = 0;
                 return Duration::ZERO;
             }
-            Life::Opened { data: true, .. } => {
-                let first = self.failures == 0;
+            Life::Opened { data: true, .. } if self.failures == 0 => {
                 self.failures = 1;
-                if first {
-                    return Duration::ZERO;
-                }
+                return Duration::ZERO;
             }
-            Life::Opened { data: false, .. } | Life::Failed => {
+            Life::Opened { .. } | Life::Failed => {
                 self.failures = self.failures.saturating_add(1);
             }
         }
@@ -85,9 +81,9 @@ mod tests {
             (&[Failed; 12], &[50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]),
             (&[LONG, LONG, LONG], &[0, 0, 0]),
             (&[Failed, Failed, LONG, Failed], &[50, 100, 0, 50]),
-            (&[SHORT, SHORT, SHORT], &[0, 50, 50]),
-            (&[Failed, Failed, Failed, SHORT, Failed], &[50, 100, 200, 50, 100]),
-            (&[EMPTY, EMPTY, SHORT, LONG, SHORT], &[50, 100, 50, 0, 0]),
+            (&[SHORT, SHORT, SHORT], &[0, 100, 200]),
+            (&[Failed, Failed, Failed, SHORT, Failed], &[50, 100, 200, 400, 800]),
+            (&[EMPTY, EMPTY, SHORT, LONG, SHORT], &[50, 100, 200, 0, 0]),
         ];
         for (lives, expected) in cases {
             let mut policy = Reconnect::default();

@@ -178,8 +178,8 @@ pub(in super::super) static QUEUE_WHEN_FULL: Setting = Setting::new(
 )
 .or("drop_newest")
 .means(
-    "What happens when DELIVERY_MAX_BYTES is used up: `drop_newest` drops new events and counts them, \
-             `block` waits, and Loggregator drops",
+    "What happens when DELIVERY_MAX_BYTES is used up: `drop_newest` drops new events and counts them; with \
+             `block` workers wait, and when QUEUE_MAX_BYTES is used up too, new frames are dropped and counted",
 );
 
 pub(in super::super) static SHUTDOWN_TIMEOUT: Setting = Setting::new(

@@ -88,7 +88,7 @@ async fn each_way_to_end_is_named_and_the_next_stream_is_opened() {
         (open(Act::CutAfter(&[0x82, 100, 1, 2, 3])), "cut_in_frame", "middle of a frame"),
         (open(Act::CutAfter(&[])), "cut", "without a close frame"),
         (open(Act::CutAfter(&[0xf2, 0])), "protocol", "extension"),
-        (open(Act::CutAfter(&[0x82, 127, 0, 0, 0, 0, 0, 16, 0, 1])), "too_large", "1048577 bytes"),
+        (open(Act::CutAfter(&[0x82, 127, 0, 0, 0, 0, 1, 0, 0, 1])), "too_large", "16777217 bytes"),
         (Connection::Refuse(503, "full"), "unavailable", "503 \"full\""),
         (Connection::Refuse(404, "404 page not found\n"), "refused", "404 page not found"),
         (Connection::Refuse(400, "Bad Request\n"), "refused", "Bad Request"),
