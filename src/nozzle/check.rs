@@ -83,10 +83,9 @@ async fn foundation(config: &Config) -> (Result2, Option<Result2>) {
 
 async fn stream(config: &Config) -> Result2 {
     let foundation = app::foundation(config).map_err(|error| chain(&error))?;
-    let mut plan = app::source_plan(config, &foundation).map_err(|error| chain(&error))?;
+    let mut plan = app::source_plan(config, &foundation);
     plan.shard_id = format!("{}-check-{}", plan.shard_id, uuid::Uuid::new_v4());
     plan.streams = NonZeroUsize::MIN;
-    let kind = plan.kind.label();
     let (sender, _frames) = queue::channel(STREAM_BYTES, Arc::new(Ledger::new()));
     let stop = CancellationToken::new();
     let (sources, reading) = Sources::start(plan, sender, stop.clone()).map_err(|error| chain(&error))?;
@@ -96,10 +95,11 @@ async fn stream(config: &Config) -> Result2 {
         opened
     };
     let (opened, _) = tokio::join!(waiting, reading);
+    let status = sources.status();
+    let kind = status.kind;
     if opened {
         return Ok(format!("{kind} opens"));
     }
-    let status = sources.status();
     let end = status.streams.first().and_then(|stream| stream.last_end.as_ref());
     Err(match end {
         Some(end) => format!("{kind}: {}; {}", end.message, end.next_step),
