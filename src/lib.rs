@@ -8,6 +8,7 @@ pub mod clock;
 pub mod hec;
 pub mod nozzle;
 pub mod proto;
+pub mod proxy;
 pub mod sim;
 pub mod task;
 pub mod telemetry;

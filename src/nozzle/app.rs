@@ -31,13 +31,12 @@ use crate::nozzle::ledger::{Drop as DropReason, Ledger, Snapshot};
 use crate::nozzle::metadata::Metadata;
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{self, FrameReceiver, FrameSender};
-use crate::nozzle::source::{PlanError, SelectorKinds, SourceKind, SourcePlan, Sources};
+use crate::nozzle::source::{PlanError, Platform, Renewal, SelectorKinds, SourceKind, SourcePlan, Sources};
 use crate::nozzle::status::StatusView;
 use crate::nozzle::upstream::Upstream;
 use crate::nozzle::watcher;
 use crate::nozzle::worker::{Stages, Worker};
 use crate::task::Tasks;
-use crate::tls::ClientTls;
 
 /// Bytes of envelopes that may be parked in all workers together.
 const PARKING_BYTES_MAX: usize = 8 << 20;
@@ -60,9 +59,6 @@ pub enum BuildError {
     /// The source.
     #[error(transparent)]
     Source(#[from] PlanError),
-    /// EVENTS asks for nothing that exists in v2.
-    #[error("EVENTS names only types that the v2 source does not carry (HttpStart, HttpStop)")]
-    NothingSelected,
 }
 
 /// The nozzle, ready to run. Nothing has been sent or bound yet, except the admin address.
@@ -145,7 +141,7 @@ impl App {
         let mut line = Tasks::new();
 
         let metadata = self.start_metadata(&mut side, &ended);
-        let plan = source_plan(config, &self.foundation)?;
+        let plan = source_plan(config, &self.foundation);
         tracing::info!(
             source = plan.kind.label(),
             streams = plan.streams,
@@ -218,43 +214,47 @@ impl App {
     }
 }
 
-/// Where to read from. Decided from the configuration alone: instances that differed would get
-/// everything twice.
-pub(super) fn source_plan(config: &Config, foundation: &Foundation) -> Result<SourcePlan, BuildError> {
+/// Where to read from. Decided from the configuration alone, or left to what the API root names:
+/// instances that differed would get everything twice.
+pub(super) fn source_plan(config: &Config, foundation: &Foundation) -> SourcePlan {
     let source = &config.source;
-    let rlp = source.rlp.as_ref().filter(|_| source.choice != SourceChoice::Firehose);
-    let kinds = selector_kinds(config.events, rlp.is_some());
-    if kinds == SelectorKinds::default() {
-        return Err(BuildError::NothingSelected);
-    }
-    let kind = match rlp {
-        Some(rlp) => SourceKind::Grpc {
+    let platform = || Platform {
+        foundation: foundation.clone(),
+        tls: config.cf_tls.clone(),
+        proxies: config.proxies.clone(),
+    };
+    let kind = match (source.choice, &source.rlp) {
+        (SourceChoice::Auto | SourceChoice::Grpc, Some(rlp)) => SourceKind::Grpc {
             address: rlp.address.clone(),
             server_name: rlp.server_name.clone(),
             tls: rlp.tls.clone(),
         },
-        None => SourceKind::Firehose { foundation: foundation.clone(), tls: config.cf_tls.clone() },
+        // The configuration has a reverse log proxy where the choice is gRPC.
+        (SourceChoice::Auto | SourceChoice::Grpc, None) => SourceKind::Auto(platform()),
+        (SourceChoice::Gateway, _) => SourceKind::Gateway(platform()),
+        (SourceChoice::Firehose, _) => SourceKind::Firehose(platform()),
     };
-    Ok(SourcePlan {
+    SourcePlan {
         kind,
         streams: source.streams,
         shard_id: source.shard_id.clone(),
-        kinds,
+        kinds: selector_kinds(config.events),
         idle_timeout: source.idle_timeout,
-    })
+        renewal: Renewal::default(),
+    }
 }
 
 /// What EVENTS needs of the platform.
-fn selector_kinds(events: EventSet, v2: bool) -> SelectorKinds {
+fn selector_kinds(events: EventSet) -> SelectorKinds {
     let any = |types: &[EventType]| types.iter().any(|event_type| events.contains(*event_type));
     SelectorKinds {
         logs: any(&[EventType::LogMessage]),
         errors: any(&[EventType::Error]),
         counters: any(&[EventType::CounterEvent]),
         gauges: any(&[EventType::ValueMetric, EventType::ContainerMetric]),
-        // In v1 these are what is left beside logs, and there is no finer choice.
-        timers: any(&[EventType::HttpStartStop]) || !v2 && any(&[EventType::HttpStart, EventType::HttpStop]),
-        events: v2 && any(&[EventType::Event]),
+        timers: any(&[EventType::HttpStartStop]),
+        events: any(&[EventType::Event]),
+        v1_only: any(&[EventType::HttpStart, EventType::HttpStop]),
     }
 }
 
@@ -345,8 +345,8 @@ fn stages(config: &Config, metadata: Metadata, encoder: Encoder, upstream: Arc<U
 pub(super) fn foundation(config: &Config) -> Result<Foundation, ClientError> {
     let credentials =
         Credentials { client_id: config.client_id.clone(), client_secret: config.client_secret.clone() };
-    let tls: &ClientTls = &config.cf_tls;
-    Ok(Foundation::new(Http::new(tls)?, config.api_endpoint.clone(), credentials))
+    let http = Http::new(&config.cf_tls, &config.proxies)?;
+    Ok(Foundation::new(http, config.api_endpoint.clone(), credentials))
 }
 
 /// The client for HEC.
@@ -361,4 +361,42 @@ pub(super) fn hec_client(config: &Config) -> Result<Client, hec::ConfigError> {
         retries: retries.map_or(RetryLimit::Unlimited, RetryLimit::Attempts),
         ..ClientConfig::new(hec.url.clone(), hec.token.clone())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nozzle::config::Inputs;
+    use crate::nozzle::config::flags::FlagValues;
+
+    #[test]
+    fn the_source_follows_from_the_settings() {
+        crate::tls::install_provider();
+        let required = [
+            ("API_ENDPOINT", "https://api.example.com"),
+            ("CLIENT_ID", "client"),
+            ("CLIENT_SECRET", "secret"),
+            ("SPLUNK_HOST", "https://hec.example.com"),
+            ("SPLUNK_TOKEN", "token"),
+            ("SPLUNK_INDEX", "main"),
+        ];
+        let rlp =
+            [("RLP_ADDRESS", "rlp:8082"), ("RLP_CERT_FILE", "Cargo.toml"), ("RLP_KEY_FILE", "Cargo.toml")];
+        let cases = [
+            ("auto", false, "auto"),
+            ("auto", true, "grpc"),
+            ("grpc", true, "grpc"),
+            ("gateway", false, "gateway"),
+            ("gateway", true, "gateway"),
+            ("firehose", false, "firehose"),
+            ("firehose", true, "firehose"),
+        ];
+        for (choice, with_rlp, expected) in cases {
+            let more = if with_rlp { &rlp[..] } else { &[] };
+            let environment = [&required, more, &[("LOGGREGATOR_SOURCE", choice)]].concat();
+            let (config, _) = Config::load(&Inputs::new(FlagValues::default(), environment)).unwrap();
+            let plan = source_plan(&config, &foundation(&config).unwrap());
+            assert_eq!(plan.kind.label(), expected, "{choice}, RLP_ADDRESS given: {with_rlp}");
+        }
+    }
 }

@@ -87,25 +87,26 @@ async fn foundation(config: &Config) -> (Result2, Option<Result2>) {
 
 async fn stream(config: &Config) -> Result2 {
     let foundation = app::foundation(config).map_err(|error| chain(&error))?;
-    let mut plan = app::source_plan(config, &foundation).map_err(|error| chain(&error))?;
+    let mut plan = app::source_plan(config, &foundation);
     plan.shard_id = format!("{}-check-{}", plan.shard_id, uuid::Uuid::new_v4());
     plan.streams = NonZeroUsize::MIN;
-    let kind = plan.kind.label();
     let (sender, _frames) = queue::channel(STREAM_BYTES, Arc::new(Ledger::new()));
     let stop = CancellationToken::new();
     let (sources, reading) = Sources::start(plan, sender, stop.clone()).map_err(|error| chain(&error))?;
     let waiting = async {
         let result = tokio::select! {
             biased;
-            () = sources.wait_connected(1) => Ok(format!("{kind} opens")),
-            end = first_end(&sources) => Err(format!("{kind}: {}; {}", end.message, end.next_step)),
+            () = sources.wait_connected(1) => Ok("opens".to_owned()),
+            end = first_end(&sources) => Err(format!("{}; {}", end.message, end.next_step)),
             () = sleep(STREAM_WAIT) => Err(format!(
-                "{kind}: did not open within {} s; check the network and what stands between",
+                "did not open within {} s; check the network and what stands between",
                 STREAM_WAIT.as_secs()
             )),
         };
         stop.cancel();
-        result
+        // Known only now where the choice depends on the foundation.
+        let kind = sources.status().kind;
+        result.map(|what| format!("{kind} {what}")).map_err(|what| format!("{kind}: {what}"))
     };
     let (result, _) = tokio::join!(waiting, reading);
     result

@@ -32,6 +32,7 @@ mod metadata;
 mod names;
 mod operation;
 mod parse;
+mod proxy;
 mod reader;
 pub mod settings;
 mod shape;
@@ -57,6 +58,7 @@ use settings::input::{API_ENDPOINT, CF_CA_FILE, CLIENT_ID, CLIENT_SECRET, SKIP_S
 use settings::output::{DELIVERY_MAX_BYTES, HEC_WORKERS, QUEUE_MAX_BYTES, QUEUE_WHEN_FULL, SHUTDOWN_TIMEOUT};
 
 use crate::nozzle::event_type::EventSet;
+use crate::proxy::ProxySettings;
 use crate::tls::ClientTls;
 
 /// More workers than this do not pay off by default.
@@ -71,8 +73,10 @@ pub struct Config {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
-    /// For the API, UAA and the v1 firehose.
+    /// For the API, UAA, the RLP gateway and the v1 firehose.
     pub cf_tls: ClientTls,
+    /// For the same.
+    pub proxies: ProxySettings,
     /// How the firehose is read.
     pub source: SourceConfig,
     /// Which types of events are delivered; never empty.
@@ -135,11 +139,15 @@ impl Config {
         let client_id = reader.value(&CLIENT_ID, parse::word);
         let client_secret = reader.value(&CLIENT_SECRET, parse::secret);
         let cf_tls = read_cf_tls(reader);
+        let proxies = proxy::read(reader);
         let source = SourceConfig::read(reader);
         let events = events::read(reader);
         let shape = ShapeConfig::read(reader);
         let metadata = MetadataConfig::read(reader);
         let hec = HecConfig::read(reader);
+        if let (Some(proxies), Some(hec)) = (&proxies, &hec) {
+            proxy::warn_of_direct(reader, proxies, &hec.url);
+        }
         let workers = read_workers(reader);
         let queue_max_bytes = reader.value(&QUEUE_MAX_BYTES, parse::bytes);
         let delivery_max_bytes = reader.value(&DELIVERY_MAX_BYTES, parse::bytes);
@@ -154,6 +162,7 @@ impl Config {
             client_id: client_id?,
             client_secret: client_secret?,
             cf_tls: cf_tls?,
+            proxies: proxies?,
             source: source?,
             events: events?,
             shape: shape?,

@@ -140,14 +140,15 @@ impl Peers {
             ),
             ("ADD_APP_INFO", "AppName,OrgName,OrgGuid,SpaceName,SpaceGuid".to_owned()),
         ];
-        if options.source == DemoSource::Grpc {
-            environment.extend([
+        match options.source {
+            DemoSource::Grpc => environment.extend([
                 ("RLP_ADDRESS", self.foundation.rlp_address().to_string()),
                 ("RLP_SERVER_NAME", RLP_SERVER_NAME.to_owned()),
                 ("RLP_CA_FILE", path(&files.ca_file)),
                 ("RLP_CERT_FILE", path(&files.identity.cert_file)),
                 ("RLP_KEY_FILE", path(&files.identity.key_file)),
-            ]);
+            ]),
+            DemoSource::Firehose => environment.push(("LOGGREGATOR_SOURCE", "firehose".to_owned())),
         }
         let (config, _) = Config::load(&Inputs::new(FlagValues::default(), environment))?;
         Ok(config)

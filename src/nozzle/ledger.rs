@@ -88,7 +88,8 @@ reasons! {
         MissingField = "missing_field",
         /// The envelope's event type is unknown (v1).
         EventType = "event_type",
-        /// Text that has to be UTF-8 is not, where nothing can stand for it.
+        /// A frame as a whole: a line too long to be read, or text that has to be UTF-8 and is not,
+        /// where nothing can stand for it.
         Frame = "frame",
     }
 }
@@ -202,6 +203,11 @@ impl Ledger {
     /// Counts a batch as no longer held by the delivery pool, whatever became of it.
     pub fn unpooled(&self, tally: Tally) {
         self.pooled.add(tally, -1);
+    }
+
+    /// Adds frames that could not be read as a whole.
+    pub fn malformed_frames(&self, frames: u64) {
+        self.malformed[Malformed::Frame as usize].fetch_add(frames, Relaxed);
     }
 
     /// Counts envelopes of frames that were dropped before they were decoded.

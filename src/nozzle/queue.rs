@@ -28,6 +28,8 @@ pub enum FrameKind {
     V2Batch,
     /// One dropsonde `events.Envelope`: one message of the v1 websocket.
     V1Envelope,
+    /// A `loggregator.v2.EnvelopeBatch` as JSON: the data of one event of the RLP gateway.
+    GatewayBatch,
 }
 
 /// Frames that were ready at one moment of one reader.
@@ -51,7 +53,7 @@ impl Frames {
     /// How many envelopes are in the frames, found without decoding them.
     pub fn count_envelopes(&self) -> u64 {
         match self.kind {
-            FrameKind::V1Envelope => self.frames.len() as u64,
+            FrameKind::V1Envelope | FrameKind::GatewayBatch => self.frames.len() as u64,
             FrameKind::V2Batch => self.frames.iter().map(|frame| wire::v2::count_envelopes(frame)).sum(),
         }
     }
@@ -106,6 +108,11 @@ impl FrameSender {
         if let Err(TrySendError::Full(queued) | TrySendError::Closed(queued)) = self.sender.try_send(queued) {
             self.drop_frames(&queued.frames);
         }
+    }
+
+    /// Counts frames that could not be read as a whole.
+    pub fn malformed(&self, frames: u64) {
+        self.ledger.malformed_frames(frames);
     }
 
     fn drop_frames(&self, frames: &Frames) {

@@ -5,31 +5,43 @@
 //! stream 1: connect → read → end → wait → connect …  ┴─► FrameSender
 //! ```
 //!
-//! - A reader only moves bytes: a gRPC message ([`grpc`]) or a websocket frame ([`firehose`])
-//!   goes into the queue as it is. It never waits for anything but its own socket, because the
-//!   platform drops what is not read at once, and says so to nobody.
+//! - A reader only moves bytes: a gRPC message ([`grpc`]), the data of an event ([`gateway`]) or a
+//!   websocket frame ([`firehose`]) goes into the queue as it is. It never waits for anything but
+//!   its own socket, because the platform drops what is not read at once, and says so to nobody.
 //! - Streams fail independently. Each tells why it ended ([`End`]), by one policy it connects
 //!   again ([`reconnect`]), and it never gives up.
 //! - A stream that is silent for too long is replaced, however open it looks.
-//! - The old connection is closed before the new one is opened.
+//! - The old connection is closed before the new one is opened; except that a stream which the
+//!   platform is going to end for its age is renewed before ([`renewal`]).
+//! - Where to read from follows from the configuration and the API root alone, never from a failure
+//!   ([`auto`]).
 //!
-//! Not done here: decoding, counting envelopes, and choosing the kind of source, which is part
-//! of the configuration and never follows from a failure.
+//! Not done here: decoding, and counting envelopes.
 
+mod auto;
 mod codec;
 mod dial;
 mod end;
+mod endpoint;
 pub mod firehose;
+pub mod gateway;
 mod group;
 pub mod grpc;
+mod http2;
 mod idle;
+mod percent;
+mod reading;
 pub mod reconnect;
+mod renewal;
 mod repeat;
+mod report;
 pub mod selectors;
+mod session;
 mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -41,12 +53,17 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 pub use self::end::{End, Severity};
+pub use self::renewal::Renewal;
+use self::renewal::Renewer;
+use self::report::Reports;
 pub use self::selectors::SelectorKinds;
+use self::session::Connector;
 use self::status::{Board, Place};
 pub use self::status::{LastEnd, SourcesStatus, StreamState, StreamStatus};
-use self::stream::{Connector, Stream};
+use self::stream::Stream;
 use crate::nozzle::cf::Foundation;
 use crate::nozzle::queue::FrameSender;
+use crate::proxy::ProxySettings;
 use crate::task::Tasks;
 use crate::tls::ClientTls;
 
@@ -66,6 +83,8 @@ pub struct SourcePlan {
     pub kinds: SelectorKinds,
     /// A stream that brings nothing for this long is replaced; `None` for never.
     pub idle_timeout: Option<Duration>,
+    /// When streams are renewed, where the platform ends them for their age.
+    pub renewal: Renewal,
 }
 
 /// Where to read from.
@@ -80,22 +99,38 @@ pub enum SourceKind {
         /// Whom to trust, and the client certificate.
         tls: ClientTls,
     },
+    /// The RLP gateway.
+    Gateway(Platform),
     /// The traffic controller's websocket.
-    Firehose {
-        /// Says where it is and gives the tokens to show. It is asked when a stream connects, so
-        /// that nothing has to be up when the nozzle starts.
-        foundation: Foundation,
-        /// Whom to trust.
-        tls: ClientTls,
-    },
+    Firehose(Platform),
+    /// The gateway if the API root names one, else the websocket.
+    Auto(Platform),
+}
+
+/// A foundation that is read from outside, through its API. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// Says where its parts are and gives the tokens to show. It is asked when a stream connects,
+    /// so that nothing has to be up when the nozzle starts.
+    pub foundation: Foundation,
+    /// Whom to trust.
+    pub tls: ClientTls,
+    /// What is reached through a proxy.
+    pub proxies: ProxySettings,
 }
 
 /// Why a plan cannot be carried out.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum PlanError {
     /// The proxy's name is not a name.
     #[error("RLP_SERVER_NAME {0:?} is neither a DNS name nor an IP address")]
     ServerName(String),
+    /// None of the kinds wanted exists in v2.
+    #[error("EVENTS names only types that v2 sources do not carry (HttpStart, HttpStop)")]
+    NothingInV2,
+    /// None of the kinds wanted exists in v1.
+    #[error("EVENTS names only a type that the v1 firehose does not carry (Event)")]
+    NothingInV1,
 }
 
 /// A view of all streams. Cheap to clone.
@@ -111,27 +146,20 @@ impl Sources {
     /// The future ends early, and stops the other streams, only when one panics.
     ///
     /// # Errors
-    /// The server's name in the plan is none.
+    /// The plan names no server, or its source carries nothing of what is wanted. With
+    /// [`SourceKind::Auto`] the latter turns out later, and is told as the end of the streams.
     pub fn start(
         plan: SourcePlan,
         sender: FrameSender,
         stop: CancellationToken,
     ) -> Result<(Self, impl Future<Output = Result<(), JoinError>> + Send + 'static), PlanError> {
-        let count = plan.streams.get();
-        let board = Board::new(plan.kind.label(), count);
-        let streams = (0..count)
-            .map(|index| {
-                Ok(Stream {
-                    index,
-                    connector: plan.connector()?,
-                    sender: sender.clone(),
-                    place: Place::new(&board, index),
-                    idle_timeout: plan.idle_timeout,
-                    stop: stop.clone(),
-                })
-            })
-            .collect::<Result<Vec<_>, PlanError>>()?;
-        Ok((Self { board }, run(streams)))
+        let connectors = match plan.kind {
+            SourceKind::Auto(_) => Vec::new(),
+            _ => plan.connectors()?,
+        };
+        let board = Board::new(plan.kind.label(), plan.streams.get());
+        let run = run(plan, connectors, sender, Arc::clone(&board), stop);
+        Ok((Self { board }, run))
     }
 
     /// How many streams are open.
@@ -150,11 +178,44 @@ impl Sources {
     }
 }
 
-async fn run(streams: Vec<Stream>) -> Result<(), JoinError> {
+async fn run(
+    mut plan: SourcePlan,
+    mut connectors: Vec<Connector>,
+    sender: FrameSender,
+    board: Arc<Board>,
+    stop: CancellationToken,
+) -> Result<(), JoinError> {
+    let places: Vec<_> = (0..plan.streams.get()).map(|index| Place::new(&board, index)).collect();
+    if let SourceKind::Auto(platform) = &plan.kind {
+        let Some(kind) = auto::settle(platform.clone(), &places, &stop).await else { return Ok(()) };
+        board.settled(kind.label());
+        plan.kind = kind;
+        connectors = match plan.connectors() {
+            Ok(connectors) => connectors,
+            Err(error) => {
+                auto::give_up(&places, error, &stop).await;
+                return Ok(());
+            }
+        };
+    }
+    let renewer = matches!(plan.kind, SourceKind::Gateway(_)).then(|| Renewer::new(plan.renewal));
     let mut tasks = Tasks::new();
-    for (stream, number) in streams.into_iter().zip(0_u32..) {
+    for ((connector, place), number) in connectors.into_iter().zip(places).zip(0_u32..) {
+        let index = number as usize;
+        let stream = Stream {
+            index,
+            connector,
+            place,
+            sender: sender.clone(),
+            idle_timeout: plan.idle_timeout,
+            renewer: renewer.clone(),
+            reports: Reports::new(index),
+            stop: stop.clone(),
+        };
         tasks.spawn("source stream", stream.run(START_STAGGER.saturating_mul(number)));
     }
+    // The queue closes with the last stream.
+    drop(sender);
     while let Some(joined) = tasks.join_next().await {
         joined?;
     }
@@ -162,36 +223,43 @@ async fn run(streams: Vec<Stream>) -> Result<(), JoinError> {
 }
 
 impl SourcePlan {
+    fn connectors(&self) -> Result<Vec<Connector>, PlanError> {
+        (0..self.streams.get()).map(|_| self.connector()).collect()
+    }
+
+    /// `Auto` counts as what it is when nothing else is named.
     fn connector(&self) -> Result<Connector, PlanError> {
+        let (shard_id, kinds) = (self.shard_id.clone(), self.kinds);
         match &self.kind {
+            SourceKind::Firehose(_) | SourceKind::Auto(_) if !kinds.any_in_v1() => {
+                Err(PlanError::NothingInV1)
+            }
+            SourceKind::Grpc { .. } | SourceKind::Gateway(_) if !kinds.any_in_v2() => {
+                Err(PlanError::NothingInV2)
+            }
             SourceKind::Grpc { address, server_name, tls } => {
                 let name = ServerName::try_from(server_name.clone())
                     .map_err(|_| PlanError::ServerName(server_name.clone()))?;
-                let connector = grpc::Connector::new(
-                    address.clone(),
-                    name,
-                    tls.clone(),
-                    self.shard_id.clone(),
-                    self.kinds,
-                );
-                Ok(Connector::Grpc(connector))
+                Ok(Connector::Grpc(grpc::Connector::new(address.clone(), name, tls.clone(), shard_id, kinds)))
             }
-            SourceKind::Firehose { foundation, tls } => Ok(Connector::Firehose(firehose::Connector::new(
-                foundation.clone(),
-                tls.clone(),
-                self.shard_id.clone(),
-                self.kinds,
-            ))),
+            SourceKind::Gateway(platform) => {
+                Ok(Connector::Gateway(gateway::Connector::new(platform.clone(), &shard_id, kinds)))
+            }
+            SourceKind::Firehose(platform) | SourceKind::Auto(platform) => {
+                Ok(Connector::Firehose(firehose::Connector::new(platform.clone(), shard_id, kinds)))
+            }
         }
     }
 }
 
 impl SourceKind {
-    /// `grpc` or `firehose`.
+    /// `grpc`, `gateway`, `firehose` or `auto`.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Grpc { .. } => "grpc",
-            Self::Firehose { .. } => "firehose",
+            Self::Gateway(_) => "gateway",
+            Self::Firehose(_) => "firehose",
+            Self::Auto(_) => "auto",
         }
     }
 }

@@ -195,6 +195,7 @@ impl Stages {
         for frame in &frames.frames {
             match frames.kind {
                 FrameKind::V1Envelope => self.envelope(frame, passage),
+                FrameKind::GatewayBatch => self.malformed(Malformed::Frame),
                 FrameKind::V2Batch => {
                     for envelope in v2::Batch::new(frame) {
                         match envelope {

@@ -14,6 +14,7 @@ use url::Url;
 use super::Foundation;
 use super::http::Http;
 use super::token::Credentials;
+use crate::proxy::ProxySettings;
 use crate::task::Tasks;
 use crate::tls::ClientTls;
 
@@ -34,7 +35,7 @@ pub(crate) async fn serve(app: Router) -> (Url, Server) {
 /// A client with the default TLS settings.
 pub(crate) fn client() -> Http {
     crate::tls::install_provider();
-    Http::new(&ClientTls::default()).unwrap()
+    Http::new(&ClientTls::default(), &ProxySettings::default()).unwrap()
 }
 
 /// An app as the fake Cloud Controller holds it.

@@ -9,9 +9,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use reqwest::Proxy;
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
+use crate::proxy::ProxySettings;
 use crate::tls::{ClientTls, TlsError, cause};
 
 /// A peer that does not accept within this time counts as unreachable.
@@ -87,14 +89,16 @@ pub struct Http {
 }
 
 impl Http {
-    /// A client with the given TLS settings.
+    /// A client with the given TLS settings, that goes through these proxies.
     ///
     /// # Errors
     /// The TLS settings are not usable.
-    pub fn new(tls: &ClientTls) -> Result<Self, ClientError> {
+    pub fn new(tls: &ClientTls, proxies: &ProxySettings) -> Result<Self, ClientError> {
+        let proxies = proxies.clone();
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.rustls()?)
             .no_proxy()
+            .proxy(Proxy::custom(move |url| proxies.for_url(url).map(|proxy| proxy.url().clone())))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)

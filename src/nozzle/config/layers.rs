@@ -61,10 +61,10 @@ pub(super) fn gather(inputs: &Inputs) -> Layers {
         }
     }
     for setting in settings::all() {
-        match inputs.variable(setting.name).map(|value| (value, value.to_str())) {
-            None => {}
-            Some((_, Some(text))) => layers.put(setting, text.to_owned(), Origin::Environment),
-            Some((value, None)) => layers.faults.push(Fault::value(
+        let Some(value) = setting.variables().find_map(|name| inputs.variable(&name)) else { continue };
+        match value.to_str() {
+            Some(text) => layers.put(setting, text.to_owned(), Origin::Environment),
+            None => layers.faults.push(Fault::value(
                 setting,
                 Origin::Environment,
                 &value.to_string_lossy(),
@@ -75,7 +75,8 @@ pub(super) fn gather(inputs: &Inputs) -> Layers {
     layers.add_file();
     layers.add_services(inputs);
     let names = inputs.environment.keys().filter_map(|name| name.to_str());
-    let foreign = names.filter(|name| settings::all().all(|setting| setting.name != *name));
+    let foreign =
+        names.filter(|name| !settings::all().any(|setting| setting.variables().any(|known| known == *name)));
     layers.warnings.extend(foreign.filter_map(names::remark));
     layers
 }

@@ -39,7 +39,7 @@ pub(super) fn remark(variable: &str) -> Option<Warning> {
     Some(Warning { name: variable.to_owned(), message })
 }
 
-const DIRECT: &str = "has no effect: all connections are direct";
+const OTHER_PROXIES: &str = "has no effect: use HTTPS_PROXY and HTTP_PROXY";
 const DISCOVERED: &str = "has no effect: the address is discovered from API_ENDPOINT";
 const CLIENT: &str = "has no effect: the client of CLIENT_ID and CLIENT_SECRET signs in";
 
@@ -67,10 +67,8 @@ const FORMER: &[(&str, &str)] = &[
     ("UAA_USER", CLIENT),
     ("UAA_SECRET", CLIENT),
     ("F2S_DISABLE_LOGGING", "has no effect here: it is a label of apps, and mutes the app that has it"),
-    ("HTTPS_PROXY", DIRECT),
-    ("HTTP_PROXY", DIRECT),
-    ("https_proxy", DIRECT),
-    ("http_proxy", DIRECT),
+    ("ALL_PROXY", OTHER_PROXIES),
+    ("all_proxy", OTHER_PROXIES),
 ];
 
 #[cfg(test)]

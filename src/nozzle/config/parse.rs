@@ -13,6 +13,7 @@ use url::Url;
 
 use super::reader::Parsed;
 use super::settings::{Kind, Setting};
+use crate::proxy::Proxy;
 use crate::units;
 
 /// Any text, as it stands.
@@ -111,6 +112,11 @@ pub(super) fn url(setting: &Setting, text: &str) -> Parsed<Url> {
         return Err("a URL without user, password, query and fragment".to_owned());
     }
     Ok(url)
+}
+
+/// An HTTP proxy, maybe with credentials.
+pub(super) fn proxy(setting: &Setting, text: &str) -> Parsed<Proxy> {
+    Proxy::parse(text).ok_or_else(|| form(setting))
 }
 
 /// The path of a file; that it exists is part of being right.

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::proxy::{self, Proxy};
 use crate::units;
 
 pub(super) mod input;
@@ -40,6 +41,8 @@ pub struct Setting {
     flag: Option<&'static str>,
     /// A further, older flag.
     pub old_flag: Option<&'static str>,
+    /// Whether the environment variable may be in lower case as well, as other programs have it.
+    lower_case_too: bool,
 }
 
 /// Where a setting belongs.
@@ -134,6 +137,8 @@ pub enum Kind {
     List,
     /// `name:value` pairs, separated by commas, or a JSON object.
     Pairs,
+    /// An HTTP proxy, maybe with credentials.
+    Proxy,
     /// A file that exists.
     File,
     /// Host name or address, and port.
@@ -166,6 +171,7 @@ impl Kind {
                 "name:value pairs, separated by commas, or a JSON object (for values with colons or commas)"
                     .into()
             }
+            Self::Proxy => proxy::PROXY_FORM.into(),
             Self::File => "the path of a file that exists".into(),
             Self::HostPort => "a host and a port".into(),
             Self::Socket => "an IP address and a port".into(),
@@ -186,6 +192,7 @@ impl Kind {
             Self::Choice(_) => "WORD",
             Self::List => "NAMES",
             Self::Pairs => "PAIRS",
+            Self::Proxy => "PROXY",
             Self::File => "FILE",
             Self::HostPort => "HOST:PORT",
             Self::Socket => "ADDRESS:PORT",
@@ -259,6 +266,7 @@ impl Setting {
             go_default: None,
             flag: None,
             old_flag: None,
+            lower_case_too: false,
         }
     }
 
@@ -307,6 +315,11 @@ impl Setting {
         self
     }
 
+    const fn in_either_case(mut self) -> Self {
+        self.lower_case_too = true;
+        self
+    }
+
     const fn flags(mut self, flag: Option<&'static str>, old: Option<&'static str>) -> Self {
         self.flag = flag;
         self.old_flag = old;
@@ -321,10 +334,24 @@ impl Setting {
         }
     }
 
+    /// The environment variables that give it, the strongest first.
+    pub fn variables(&self) -> impl Iterator<Item = Cow<'static, str>> {
+        let lower = self.lower_case_too.then(|| self.name.to_ascii_lowercase().into());
+        std::iter::once(self.name.into()).chain(lower)
+    }
+
     /// The value as it may be shown.
     ///
-    /// Secrets never are; nor is an address that may carry one, before or after the host.
+    /// Secrets never are; nor is an address that may carry one, before or after the host. Of a
+    /// proxy with credentials only the host is shown.
     pub fn shown(&self, value: &str) -> String {
+        if self.kind == Kind::Proxy {
+            return match Proxy::parse(value) {
+                Some(proxy) if proxy.has_credentials() => format!("{REDACTED}@{}", proxy.address()),
+                None if value.contains('@') => REDACTED.to_owned(),
+                Some(_) | None => value.to_owned(),
+            };
+        }
         let address_with_secret = self.kind == Kind::Url && value.contains(['@', '?', '#']);
         if self.confidential || address_with_secret { REDACTED.to_owned() } else { value.to_owned() }
     }

@@ -33,10 +33,13 @@ pub struct SourceConfig {
 /// Which of the platform's sources is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceChoice {
-    /// gRPC if a reverse log proxy is configured, else the v1 firehose.
+    /// gRPC if a reverse log proxy is configured, else the gateway if the API root names one, else
+    /// the v1 firehose.
     Auto,
     /// The reverse log proxy (v2).
     Grpc,
+    /// The RLP gateway (v2).
+    Gateway,
     /// The websocket of the traffic controller (v1).
     Firehose,
 }
@@ -57,6 +60,7 @@ impl SourceConfig {
         let choices = [
             ("auto", SourceChoice::Auto),
             ("grpc", SourceChoice::Grpc),
+            ("gateway", SourceChoice::Gateway),
             ("firehose", SourceChoice::Firehose),
         ];
         let choice = reader.value(&LOGGREGATOR_SOURCE, parse::choice(&choices));
@@ -65,8 +69,17 @@ impl SourceConfig {
         let idle_timeout = idle_timeout.map(|given| at_least(reader, given));
         let shard_id = reader.value(&FIREHOSE_SUBSCRIPTION_ID, parse::word);
         let rlp = read_rlp(reader);
-        if choice == Some(SourceChoice::Grpc) && !reader.is_given(&RLP_ADDRESS) {
-            reader.missing(&RLP_ADDRESS, "LOGGREGATOR_SOURCE is grpc");
+        match (choice, reader.is_given(&RLP_ADDRESS)) {
+            (Some(SourceChoice::Grpc), false) => {
+                reader.missing(&RLP_ADDRESS, "LOGGREGATOR_SOURCE is grpc");
+            }
+            (Some(SourceChoice::Gateway), true) => {
+                reader.warn(&RLP_ADDRESS, "has no effect: LOGGREGATOR_SOURCE is gateway");
+            }
+            (Some(SourceChoice::Firehose), true) => {
+                reader.warn(&RLP_ADDRESS, "has no effect: LOGGREGATOR_SOURCE is firehose");
+            }
+            _ => {}
         }
         Some(Self {
             choice: choice?,

@@ -320,6 +320,66 @@ fn the_reverse_log_proxy_needs_an_address_and_an_identity() {
 }
 
 #[test]
+fn proxies_are_for_the_foundation_and_may_be_in_lower_case() {
+    let https = |text| Url::parse(text).unwrap();
+    let (api, splunk) = (https("https://api.example.com"), https("https://hec.example.com:8088"));
+    let cases = [
+        (vec![("HTTPS_PROXY", "http://one:3128")], Some("one:3128"), true),
+        (vec![("https_proxy", "two:3128")], Some("two:3128"), true),
+        (vec![("https_proxy", "two:3128"), ("HTTPS_PROXY", "one:3128")], Some("one:3128"), true),
+        (vec![("https_proxy", "two:3128"), ("no_proxy", "hec.example.com")], Some("two:3128"), false),
+        (vec![("HTTPS_PROXY", "one:3128"), ("NO_PROXY", "example.com")], None, false),
+        (vec![("http_proxy", "plain:3128")], None, false),
+    ];
+    for (more, proxy, warned) in cases {
+        let (config, warnings) = load(&more).unwrap();
+        assert_eq!(config.proxies.for_url(&api).map(|proxy| proxy.address()).as_deref(), proxy, "{more:?}");
+        let expected =
+            warned.then_some("HTTPS_PROXY: has no effect on SPLUNK_HOST: connections to Splunk are direct");
+        assert_eq!(messages(&warnings), Vec::from_iter(expected), "{more:?}");
+        assert_eq!(config.proxies.for_url(&splunk).is_some(), warned, "{more:?}");
+    }
+    let (_, warnings) = load(&[("NO_PROXY", "ok.example,10.0.0.0/99"), ("ALL_PROXY", "socks5://x")]).unwrap();
+    let mut messages = messages(&warnings);
+    messages.sort();
+    assert_eq!(
+        messages,
+        [
+            "ALL_PROXY: has no effect: use HTTPS_PROXY and HTTP_PROXY",
+            "NO_PROXY: \"10.0.0.0/99\" is ignored: it is no host, address or network",
+        ]
+    );
+}
+
+#[test]
+fn of_a_proxy_with_credentials_only_the_address_is_shown() {
+    let (config, warnings) = load(&[("HTTPS_PROXY", "http://user:s3cr3t@proxy:3128")]).unwrap();
+    assert_eq!(row(&config, "HTTPS_PROXY").value, "[redacted]@proxy:3128");
+    let said = format!("{config:?} {warnings:?} {}", render(config.show()));
+    assert!(!said.contains("s3cr3t") && !said.contains("user:"), "{said}");
+    let (config, _) = load(&[("HTTPS_PROXY", "http://proxy:3128")]).unwrap();
+    assert_eq!(row(&config, "HTTPS_PROXY").value, "http://proxy:3128");
+    for wrong in ["https://user:s3cr3t@proxy", "socks5://s3cr3t@proxy", "user:s3cr3t/@proxy:3128"] {
+        let faults = load(&[("HTTPS_PROXY", wrong)]).unwrap_err().to_string();
+        assert!(faults.contains("HTTPS_PROXY (environment): [redacted] is not the address of"), "{faults}");
+        assert!(!faults.contains("s3cr3t"), "{faults}");
+    }
+}
+
+#[test]
+fn the_gateway_needs_no_setting_of_its_own() {
+    let (config, warnings) = load(&[("LOGGREGATOR_SOURCE", "gateway")]).unwrap();
+    assert_eq!((config.source.choice, config.source.rlp), (SourceChoice::Gateway, None));
+    assert_eq!(warnings, []);
+    let rlp = [("RLP_ADDRESS", "rlp:8082"), ("RLP_CERT_FILE", "Cargo.toml"), ("RLP_KEY_FILE", "Cargo.toml")];
+    for (choice, warned) in [("auto", false), ("grpc", false), ("gateway", true), ("firehose", true)] {
+        let (_, warnings) = load(&[&rlp[..], &[("LOGGREGATOR_SOURCE", choice)]].concat()).unwrap();
+        let expected = warned.then(|| format!("RLP_ADDRESS: has no effect: LOGGREGATOR_SOURCE is {choice}"));
+        assert_eq!(messages(&warnings), Vec::from_iter(expected));
+    }
+}
+
+#[test]
 fn a_port_alone_opens_health_checks_only() {
     let address = |text: &str| Some(text.parse::<SocketAddr>().unwrap());
     for (more, bound, scope) in [

@@ -1,4 +1,4 @@
-//! Opens a TCP connection, with TLS where asked for, and keeps what it learns about the wire.
+//! Opens a TCP connection, through a proxy and with TLS where asked for, and keeps what it learns about the wire.
 //!
 //! Protocol libraries above turn I/O errors into text of their own. The wire notes the first
 //! one as it was, so that the end of a stream can be told in plain words.
@@ -20,7 +20,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::end::End;
+use super::tunnel;
 use crate::causes::chain;
+use crate::proxy::Proxy;
 use crate::tls::{ClientTls, cause};
 
 /// The longest wait for a name to be resolved.
@@ -46,6 +48,8 @@ pub(super) struct Peer<'a> {
     pub(super) address: &'a str,
     /// Without it the connection is plain.
     pub(super) tls: Option<PeerTls<'a>>,
+    /// Without it the connection is direct.
+    pub(super) proxy: Option<&'a Proxy>,
 }
 
 /// How to speak TLS to a peer.
@@ -55,8 +59,8 @@ pub(super) struct PeerTls<'a> {
     pub(super) client: &'a ClientTls,
     /// The name the certificate must be for.
     pub(super) server_name: ServerName<'static>,
-    /// The protocol to offer.
-    pub(super) alpn: &'static [u8],
+    /// The protocols to offer, the best first.
+    pub(super) alpn: &'static [&'static str],
 }
 
 type Socket = BufReader<TcpStream>;
@@ -78,7 +82,10 @@ pub(super) async fn dial(peer: Peer<'_>) -> Result<Wire, End> {
         None => None,
         Some(tls) => Some((tls_config(tls.client, tls.alpn).await?, tls.server_name)),
     };
-    let socket = BufReader::with_capacity(READ_BUFFER_BYTES, connect(address).await?);
+    let socket = match peer.proxy {
+        None => buffered(connect(address).await?),
+        Some(proxy) => through(proxy, address).await?,
+    };
     let io = match tls {
         None => Either::Left(socket),
         Some((config, server_name)) => {
@@ -99,14 +106,31 @@ pub(super) async fn dial(peer: Peer<'_>) -> Result<Wire, End> {
     Ok(Wire { io, log: Arc::new(WireLog::new(address)) })
 }
 
+fn buffered(stream: TcpStream) -> Socket {
+    BufReader::with_capacity(READ_BUFFER_BYTES, stream)
+}
+
+/// A connection to the peer that a proxy makes.
+async fn through(proxy: &Proxy, address: &str) -> Result<Socket, End> {
+    let connected = connect(&proxy.address()).await.map_err(|end| match end {
+        End::Connect { address: proxy, cause } => {
+            End::Connect { address: address.to_owned(), cause: format!("the proxy {proxy}: {cause}") }
+        }
+        other => other,
+    });
+    let mut socket = buffered(connected?);
+    tunnel::open(&mut socket, proxy, address).await?;
+    Ok(socket)
+}
+
 /// Builds the TLS configuration on a thread that may block: it reads files.
-async fn tls_config(client: &ClientTls, alpn: &[u8]) -> Result<rustls::ClientConfig, End> {
+async fn tls_config(client: &ClientTls, alpn: &[&str]) -> Result<rustls::ClientConfig, End> {
     let client = client.clone();
     let built = spawn_blocking(move || client.rustls())
         .await
         .map_err(|error| End::Protocol(format!("reading the TLS files failed: {error}")))?;
     let mut config = built.map_err(End::TlsFiles)?;
-    config.alpn_protocols = vec![alpn.to_vec()];
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(config)
 }
 
@@ -225,6 +249,14 @@ impl Wire {
     /// The log of this wire.
     pub(super) fn log(&self) -> Arc<WireLog> {
         Arc::clone(&self.log)
+    }
+
+    /// Whether HTTP/2 was agreed on.
+    pub(super) fn is_http2(&self) -> bool {
+        match &self.io {
+            Either::Left(_) => false,
+            Either::Right(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
     }
 
     fn noted<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

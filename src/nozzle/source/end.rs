@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::PlanError;
 use crate::causes::chain;
 use crate::tls::TlsError;
 
@@ -17,6 +18,15 @@ pub enum End {
     /// The server ended the stream in good order.
     #[error("the server ended the stream in good order")]
     Completed,
+    /// The gateway ended the stream because of its age.
+    #[error("the gateway closed the stream, as it does with each after some minutes")]
+    Closing,
+    /// A new stream took this one's place before the gateway ended it.
+    #[error("replaced by a new stream, before the gateway would have ended it")]
+    Renewed,
+    /// Nothing of what is wanted is carried by the source.
+    #[error("{0}")]
+    NothingSelected(PlanError),
     /// The server says it is unavailable.
     #[error("the server is unavailable: {0}")]
     Unavailable(String),
@@ -74,12 +84,25 @@ pub enum End {
         /// Why not.
         cause: String,
     },
+    /// A proxy on the way does not let us through.
+    #[error("the proxy {proxy} opens no tunnel to {address}: {cause}")]
+    Proxy {
+        /// The proxy.
+        proxy: String,
+        /// Where to.
+        address: String,
+        /// The proxy's words.
+        cause: String,
+    },
     /// The foundation does not say where its firehose is.
     #[error("{0}")]
     Discovery(String),
     /// The foundation has no v1 firehose.
     #[error("the API root names no firehose: the v1 firehose is switched off on this foundation")]
     NoFirehose,
+    /// The foundation has no RLP gateway.
+    #[error("the API root names no log_stream: this foundation has no RLP gateway")]
+    NoGateway,
     /// There is no token to show.
     #[error("no token for the firehose: {0}")]
     Token(String),
@@ -102,6 +125,9 @@ impl End {
         match self {
             Self::Stopped => "stopped",
             Self::Completed => "completed",
+            Self::Closing => "closing",
+            Self::Renewed => "renewed",
+            Self::NothingSelected(_) => "nothing_selected",
             Self::Unavailable(_) => "unavailable",
             Self::ResourceExhausted(_) => "resource_exhausted",
             Self::Unauthorized(_) => "unauthorized",
@@ -116,8 +142,10 @@ impl End {
             Self::TlsFiles(_) => "tls_files",
             Self::Tls { .. } => "tls",
             Self::Connect { .. } => "connect",
+            Self::Proxy { .. } => "proxy",
             Self::Discovery(_) => "discovery",
             Self::NoFirehose => "no_firehose",
+            Self::NoGateway => "no_gateway",
             Self::Token(_) => "token",
         }
     }
@@ -125,7 +153,7 @@ impl End {
     /// Who has to do something about it.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Stopped | Self::Completed => Severity::Normal,
+            Self::Stopped | Self::Completed | Self::Closing | Self::Renewed => Severity::Normal,
             Self::Closed { code: 1000 | 1001, .. } => Severity::Normal,
             Self::ResourceExhausted(_)
             | Self::Unauthorized(_)
@@ -133,7 +161,10 @@ impl End {
             | Self::TooLarge(_)
             | Self::TlsFiles(_)
             | Self::Tls { .. }
+            | Self::Proxy { .. }
+            | Self::NothingSelected(_)
             | Self::NoFirehose
+            | Self::NoGateway
             | Self::Token(_) => Severity::Operator,
             Self::Unavailable(_)
             | Self::Idle(_)
@@ -151,12 +182,17 @@ impl End {
     pub fn next_step(&self) -> &'static str {
         match self {
             Self::Stopped | Self::Completed => "nothing to do: the server restarts or is replaced",
+            Self::Closing | Self::Renewed => "nothing to do: the next stream is opened at once",
+            Self::NothingSelected(_) => {
+                "name a type in EVENTS that the source carries, or set LOGGREGATOR_SOURCE"
+            }
             Self::Unavailable(_) => "if it stays, look at the health of the reverse log proxies",
             Self::ResourceExhausted(_) => {
                 "raise the reverse log proxy's max_egress_streams, add proxies, or lower LOGGREGATOR_STREAMS"
             }
             Self::Unauthorized(_) => {
-                "give the client the authority doppler.firehose (v1), or a certificate of the proxy's CA (gRPC)"
+                "give the client the authority doppler.firehose (v1, gateway), or a certificate of the proxy's CA \
+                 (gRPC)"
             }
             Self::Refused(_) => "check FIREHOSE_SUBSCRIPTION_ID, EVENTS and the address of the source",
             Self::Idle(_) => {
@@ -176,7 +212,9 @@ impl End {
             Self::Tls { .. } => "check the certificates on both sides and the expected server name",
             Self::Connect { .. } => "check the address, and that security groups let the nozzle reach it",
             Self::Discovery(_) => "check API_ENDPOINT, and that the Cloud Controller is up",
-            Self::NoFirehose => "set RLP_ADDRESS to read from the reverse log proxy instead",
+            Self::Proxy { .. } => "check HTTPS_PROXY and its credentials, or name the host in NO_PROXY",
+            Self::NoFirehose => "set LOGGREGATOR_SOURCE=gateway, or RLP_ADDRESS, to read from another source",
+            Self::NoGateway => "set LOGGREGATOR_SOURCE=firehose, or RLP_ADDRESS, to read from another source",
             Self::Token(_) => "check API_ENDPOINT, CLIENT_ID, CLIENT_SECRET and that UAA is reachable",
         }
     }

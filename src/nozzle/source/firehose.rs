@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream};
 use http::StatusCode;
 use hyper::upgrade::Upgraded;
@@ -21,19 +20,19 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_websockets::{ClientBuilder, CloseCode, Error, Limits, Message, WebSocketStream};
+use url::Url;
 
 use self::target::Target;
 use self::upgrade::Answer;
-use super::dial::{Peer, PeerTls, WireLog, dial};
+use super::Platform;
+use super::dial::{WireLog, dial};
 use super::end::{End, peer_text};
-use super::group::{Fill, Gatherer, GroupLimits, Unit};
+use super::group::{Fill, Gatherer, Group, GroupLimits, Unit};
 use super::selectors::{FirehoseFilter, SelectorKinds, firehose_filter};
 use super::stream::CLOSE_TIMEOUT;
 use crate::causes::chain;
-use crate::nozzle::cf::Foundation;
 use crate::nozzle::cf::root::RootError;
 use crate::nozzle::cf::token::TokenSource;
-use crate::tls::ClientTls;
 
 /// The largest frame accepted, as for v2: agents pass on envelopes of some MiB.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -51,20 +50,14 @@ const NO_CODE: u16 = 1005;
 /// Opens websockets to a traffic controller.
 #[derive(Debug)]
 pub(super) struct Connector {
-    foundation: Foundation,
-    tls: ClientTls,
+    platform: Platform,
     shard_id: String,
     filter: FirehoseFilter,
 }
 
 impl Connector {
-    pub(super) fn new(
-        foundation: Foundation,
-        tls: ClientTls,
-        shard_id: String,
-        kinds: SelectorKinds,
-    ) -> Self {
-        Self { foundation, tls, shard_id, filter: firehose_filter(kinds) }
+    pub(super) fn new(platform: Platform, shard_id: String, kinds: SelectorKinds) -> Self {
+        Self { platform, shard_id, filter: firehose_filter(kinds) }
     }
 
     /// Opens a stream. A refused token is replaced once, at once.
@@ -73,12 +66,13 @@ impl Connector {
     /// Finding the firehose, the token, the connection, TLS, or the traffic controller's refusal.
     pub(super) async fn connect(&self) -> Result<Session, End> {
         let discovery = |error: RootError| End::Discovery(chain(&error));
-        let url = self.foundation.root().await.map_err(discovery)?.logging.as_ref();
-        let target = Target::new(url.ok_or(End::NoFirehose)?, &self.shard_id, self.filter)?;
-        let tokens = self.foundation.tokens().await.map_err(discovery)?;
-        let mut answer = self.ask(&target, tokens).await?;
+        let foundation = &self.platform.foundation;
+        let url = foundation.root().await.map_err(discovery)?.logging.as_ref().ok_or(End::NoFirehose)?;
+        let target = Target::new(url, &self.shard_id, self.filter)?;
+        let tokens = foundation.tokens().await.map_err(discovery)?;
+        let mut answer = self.ask(url, &target, tokens).await?;
         if answer.is_unauthorized() {
-            answer = self.ask(&target, tokens).await?;
+            answer = self.ask(url, &target, tokens).await?;
         }
         match answer {
             Answer::Open(io, log) => Ok(Session::new(io, log)),
@@ -87,15 +81,12 @@ impl Connector {
     }
 
     /// Asks once; the next time with another token, if this one is refused.
-    async fn ask(&self, target: &Target, tokens: &TokenSource) -> Result<Answer, End> {
+    async fn ask(&self, url: &Url, target: &Target, tokens: &TokenSource) -> Result<Answer, End> {
         let token = tokens.token().await.map_err(|error| End::Token(chain(&error)))?;
-        let tls = target.server_name.clone().map(|server_name| PeerTls {
-            client: &self.tls,
-            server_name,
-            // The server also offers HTTP/2, over which it cannot upgrade.
-            alpn: b"http/1.1",
-        });
-        let wire = dial(Peer { address: &target.address, tls }).await?;
+        // The server also offers HTTP/2, over which it cannot upgrade.
+        let peer =
+            target.endpoint.peer(&self.platform.tls, &["http/1.1"], self.platform.proxies.for_url(url));
+        let wire = dial(peer).await?;
         let answer = target.upgrade(token.header()).on(wire).await?;
         if answer.is_unauthorized() {
             tokens.invalidate(&token);
@@ -157,7 +148,7 @@ impl Session {
     }
 
     /// Waits for frames and adds all that are ready to `group`. Cancel safe.
-    pub(super) async fn read(&mut self, group: &mut Vec<Bytes>) -> Result<Fill, End> {
+    pub(super) async fn read(&mut self, group: &mut Group) -> Result<Fill, End> {
         if let Some(until) = self.pause_until {
             sleep_until(until).await;
             self.pause_until = None;
@@ -172,12 +163,12 @@ impl Session {
 
     /// Says good-bye and waits for the answer; gives up after [`CLOSE_TIMEOUT`]. Frames that are
     /// on their way go to `late`: nobody else will get them.
-    pub(super) async fn close(mut self, mut late: impl FnMut(Vec<Bytes>)) {
+    pub(super) async fn close(mut self, mut late: impl FnMut(Group)) {
         let farewell = async {
             let message = Message::close(Some(CloseCode::NORMAL_CLOSURE), "");
             let mut open = self.socket.websocket.send(message).await.is_ok();
             while open {
-                let mut group = Vec::new();
+                let mut group = Group::default();
                 open = self.read(&mut group).await.is_ok();
                 late(group);
             }

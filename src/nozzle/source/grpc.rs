@@ -2,15 +2,11 @@
 //!
 //! Messages are handed on as they are. One connection carries one stream: streams fail
 //! independently, and each new one may reach another proxy behind the same name.
-//!
-//! The receive windows are fixed rather than adaptive: adapting needs pings of its own, and the
-//! proxy ends connections that ping more than once in ten seconds.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,11 +14,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream};
 use http::Uri;
 use http::uri::PathAndQuery;
-use hyper::client::conn::http2;
-use hyper::rt::Executor;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::body::Body;
 use tonic::client::Grpc;
@@ -30,27 +22,17 @@ use tonic::{Code, Request, Status, Streaming};
 use tower::service_fn;
 
 use super::codec::RawBatches;
-use super::dial::{Peer, PeerTls, Wire, WireLog, dial};
+use super::dial::{Peer, PeerTls, WireLog, dial};
 use super::end::{End, peer_text};
-use super::group::{Fill, Gatherer, GroupLimits, Unit};
+use super::group::{Fill, Gatherer, Group, GroupLimits, Unit};
+use super::http2::Connection;
 use super::selectors::{SelectorKinds, selectors};
-use super::stream::CLOSE_TIMEOUT;
 use crate::causes::chain;
 use crate::proto::loggregator::EgressBatchRequest;
 use crate::tls::ClientTls;
 
 /// The largest message accepted. A hundred envelopes of 60 KiB make 6 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// What the proxy may send ahead of us: 80 MB/s at a round trip of 100 ms. There is one stream
-/// per connection, so both windows are the same.
-const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-
-/// Between two pings of ours; the proxy allows no less than 10 s.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
-
-/// A ping that is not answered for this long ends the connection.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The longest wait for the first byte from the proxy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,8 +77,8 @@ impl Connector {
     /// # Errors
     /// The connection, TLS, or the proxy's refusal.
     pub(super) async fn connect(&self) -> Result<Session, End> {
-        let peer_tls = PeerTls { client: &self.tls, server_name: self.server_name.clone(), alpn: b"h2" };
-        let wire = dial(Peer { address: &self.address, tls: Some(peer_tls) }).await?;
+        let peer_tls = PeerTls { client: &self.tls, server_name: self.server_name.clone(), alpn: &["h2"] };
+        let wire = dial(Peer { address: &self.address, tls: Some(peer_tls), proxy: None }).await?;
         let log = wire.log();
         let connection = Connection::start(wire).await.map_err(|error| log.end(|| chain(&error)))?;
         let mut call = self.call(&connection);
@@ -116,8 +98,8 @@ impl Connector {
         Ok(Session { reply, gatherer: Gatherer::new(GROUP), log, connection })
     }
 
-    fn call(&self, connection: &Connection) -> Call {
-        let sender = connection.sender.clone();
+    fn call(&self, connection: &Connection<Body>) -> Call {
+        let sender = connection.sender();
         let service = service_fn(move |request| {
             let mut sender = sender.clone();
             async move { sender.send_request(request).await }
@@ -157,7 +139,7 @@ pub(super) struct Session {
     reply: Reply,
     gatherer: Gatherer,
     log: Arc<WireLog>,
-    connection: Connection,
+    connection: Connection<Body>,
 }
 
 impl Session {
@@ -167,12 +149,12 @@ impl Session {
     }
 
     /// Waits for messages and adds all that are ready to `group`. Cancel safe.
-    pub(super) async fn read(&mut self, group: &mut Vec<Bytes>) -> Result<Fill, End> {
+    pub(super) async fn read(&mut self, group: &mut Group) -> Result<Fill, End> {
         let Self { reply, gatherer, log, .. } = self;
         poll_fn(|cx| gatherer.poll(cx, group, |cx| reply.poll_unit(cx, log))).await
     }
 
-    /// Takes leave of the proxy; gives up after [`CLOSE_TIMEOUT`].
+    /// Takes leave of the proxy.
     pub(super) async fn close(self) {
         let Self { reply, connection, .. } = self;
         drop(reply);
@@ -226,66 +208,5 @@ fn end_of(status: &Status, log: &WireLog) -> End {
             None => End::Protocol(text),
         },
         _ => End::Unavailable(text),
-    }
-}
-
-/// An HTTP/2 connection with the tasks that drive it.
-struct Connection {
-    sender: http2::SendRequest<Body>,
-    tasks: ConnectionTasks,
-}
-
-impl Connection {
-    async fn start(wire: Wire) -> Result<Self, hyper::Error> {
-        let tasks = ConnectionTasks::default();
-        let (sender, driver) = http2::Builder::new(tasks.clone())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(wire))
-            .await?;
-        tasks.execute(async move {
-            // The stream learns of an error from its own reads.
-            let _ = driver.await;
-        });
-        Ok(Self { sender, tasks })
-    }
-
-    /// Lets the connection finish: the stream is reset, the proxy is told, the socket is closed.
-    async fn close(self) {
-        let mut tasks = mem::take(&mut *self.tasks.lock());
-        // The connection ends when nobody can ask for anything any more.
-        drop(self);
-        // What has not ended in time is aborted when the set is dropped.
-        let _ = timeout(CLOSE_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
-    }
-}
-
-/// The tasks hold a handle to their own set: it has to be emptied for them to go.
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.tasks.lock().abort_all();
-    }
-}
-
-/// Runs the tasks of one connection; they end with it.
-#[derive(Clone, Debug, Default)]
-struct ConnectionTasks(Arc<Mutex<JoinSet<()>>>);
-
-impl ConnectionTasks {
-    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<F> Executor<F> for ConnectionTasks
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.lock().spawn(task);
     }
 }

@@ -4,6 +4,7 @@
 //! instance must ask in exactly the same way, and selectors that overlap would deliver twice.
 //! So the answer depends on the set alone, names no source, and has one selector per type.
 
+use super::percent;
 use crate::proto::loggregator::{
     CounterSelector, EventSelector, GaugeSelector, LogSelector, Selector, TimerSelector, selector::Message,
 };
@@ -23,15 +24,34 @@ pub struct SelectorKinds {
     pub timers: bool,
     /// Events, which v1 does not have.
     pub events: bool,
+    /// What only v1 has, if anything still sends it (`HttpStart`, `HttpStop`).
+    pub v1_only: bool,
 }
 
 impl SelectorKinds {
     /// Every kind.
-    pub const ALL: Self =
-        Self { logs: true, errors: true, counters: true, gauges: true, timers: true, events: true };
+    pub const ALL: Self = Self {
+        logs: true,
+        errors: true,
+        counters: true,
+        gauges: true,
+        timers: true,
+        events: true,
+        v1_only: true,
+    };
+
+    /// Whether v2 sources carry any of them.
+    pub fn any_in_v2(self) -> bool {
+        self != Self { v1_only: self.v1_only, ..Self::default() }
+    }
+
+    /// Whether the v1 firehose carries any of them.
+    pub fn any_in_v1(self) -> bool {
+        self.logs || self.v1_beside_logs()
+    }
 
     fn v1_beside_logs(self) -> bool {
-        self.errors || self.counters || self.gauges || self.timers
+        self.errors || self.counters || self.gauges || self.timers || self.v1_only
     }
 }
 
@@ -48,6 +68,22 @@ pub fn selectors(kinds: SelectorKinds) -> Vec<Selector> {
     .flatten()
     .map(|message| Selector { source_id: String::new(), message: Some(message) })
     .collect()
+}
+
+/// The query that asks a gateway for the same as [`selectors`] does.
+pub fn gateway_query(shard_id: &str, kinds: SelectorKinds) -> String {
+    let mut query = format!("shard_id={}", percent::encode(shard_id));
+    for selector in selectors(kinds) {
+        query += match selector.message {
+            Some(Message::Log(_)) => "&log",
+            Some(Message::Counter(_)) => "&counter",
+            Some(Message::Gauge(_)) => "&gauge",
+            Some(Message::Timer(_)) => "&timer",
+            Some(Message::Event(_)) => "&event",
+            None => "",
+        };
+    }
+    query
 }
 
 /// The part of the firehose a v1 connection asks for.
@@ -92,6 +128,7 @@ mod tests {
         gauges: false,
         timers: false,
         events: false,
+        v1_only: false,
     };
 
     fn names(kinds: SelectorKinds) -> Vec<&'static str> {
@@ -125,6 +162,31 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_is_asked_for_the_same() {
+        let all = gateway_query("an id/&=+ä", SelectorKinds::ALL);
+        assert_eq!(all, "shard_id=an%20id%2F%26%3D%2B%C3%A4&log&counter&gauge&timer&event");
+        assert_eq!(gateway_query("x", SelectorKinds { errors: true, ..NONE }), "shard_id=x&log");
+        let two = SelectorKinds { timers: true, gauges: true, v1_only: true, ..NONE };
+        assert_eq!(gateway_query("x", two), "shard_id=x&gauge&timer");
+    }
+
+    #[test]
+    fn kinds_are_carried_by_one_version_or_both() {
+        let cases = [
+            (NONE, false, false),
+            (SelectorKinds { events: true, ..NONE }, true, false),
+            (SelectorKinds { v1_only: true, ..NONE }, false, true),
+            (SelectorKinds { logs: true, ..NONE }, true, true),
+            (SelectorKinds { errors: true, ..NONE }, true, true),
+            (SelectorKinds { timers: true, v1_only: true, ..NONE }, true, true),
+        ];
+        for (kinds, v2, v1) in cases {
+            assert_eq!((kinds.any_in_v2(), kinds.any_in_v1()), (v2, v1), "{kinds:?}");
+            assert_eq!(selectors(kinds).is_empty(), !v2, "{kinds:?}");
+        }
+    }
+
+    #[test]
     fn the_v1_filter_never_hides_what_is_wanted() {
         let cases = [
             (SelectorKinds::ALL, FirehoseFilter::None),
@@ -133,6 +195,8 @@ mod tests {
             (SelectorKinds { errors: true, ..NONE }, FirehoseFilter::Metrics),
             (SelectorKinds { logs: true, errors: true, ..NONE }, FirehoseFilter::None),
             (SelectorKinds { counters: true, timers: true, ..NONE }, FirehoseFilter::Metrics),
+            (SelectorKinds { v1_only: true, ..NONE }, FirehoseFilter::Metrics),
+            (SelectorKinds { logs: true, v1_only: true, ..NONE }, FirehoseFilter::None),
             (NONE, FirehoseFilter::None),
         ];
         for (kinds, filter) in cases {

@@ -18,7 +18,7 @@ use crate::clock::millis;
 /// What all streams are doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SourcesStatus {
-    /// Where events come from: `grpc` or `firehose`.
+    /// Where events come from: `grpc`, `gateway` or `firehose`; `auto` until that is settled.
     pub kind: &'static str,
     /// Streams that are open now.
     pub connected: usize,
@@ -85,7 +85,7 @@ pub struct LastEnd {
 /// The board all streams write on.
 #[derive(Debug)]
 pub(super) struct Board {
-    kind: &'static str,
+    kind: Mutex<&'static str>,
     slots: Vec<Slot>,
     connected: watch::Sender<usize>,
     gap: Mutex<Gap>,
@@ -133,12 +133,17 @@ impl Board {
             groups: AtomicU64::new(0),
         };
         Arc::new(Self {
-            kind,
+            kind: Mutex::new(kind),
             slots: (0..streams).map(|_| slot()).collect(),
             connected: watch::Sender::new(0),
             gap: Mutex::new(Gap { since: Some(now), closed: Duration::ZERO, count: 0 }),
             ends: Mutex::default(),
         })
+    }
+
+    /// Notes where events come from, now that it is settled.
+    pub(super) fn settled(&self, kind: &'static str) {
+        *lock(&self.kind) = kind;
     }
 
     pub(super) fn connected(&self) -> usize {
@@ -158,7 +163,7 @@ impl Board {
             (gap.count, gap.closed + gap.since.map_or(Duration::ZERO, |since| now - since))
         };
         SourcesStatus {
-            kind: self.kind,
+            kind: *lock(&self.kind),
             connected: self.connected(),
             gaps,
             gap_ms: millis(gap),
@@ -227,6 +232,12 @@ impl Place {
             slot.connects.fetch_add(1, Relaxed);
         }
         self.enter(StreamState::Connected, None);
+    }
+
+    /// A new stream has taken the place of the one that was open.
+    pub(super) fn renewed(&self) {
+        *lock(&self.board.ends).entry(End::Renewed.label()).or_default() += 1;
+        self.connected();
     }
 
     pub(super) fn ended(&self, end: &End) {

@@ -1,7 +1,13 @@
 //! Streams against scripted servers on real sockets.
 
+mod api;
+mod auto;
 mod firehose;
+mod forward_proxy;
+mod gateway;
+mod gateway_server;
 mod grpc;
+mod proxies;
 mod rlp;
 mod simulated;
 mod traffic_controller;
@@ -62,6 +68,11 @@ impl Pki {
     }
 }
 
+/// An address where nobody listens.
+async fn closed_port() -> SocketAddr {
+    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
 fn plan(kind: SourceKind) -> SourcePlan {
     SourcePlan {
         kind,
@@ -69,7 +80,13 @@ fn plan(kind: SourceKind) -> SourcePlan {
         shard_id: "shard".to_owned(),
         kinds: SelectorKinds::ALL,
         idle_timeout: None,
+        renewal: Renewal::default(),
     }
+}
+
+/// A foundation that is reached directly.
+fn platform(foundation: &Foundation, pki: &Pki) -> Platform {
+    Platform { foundation: foundation.clone(), tls: pki.trusting(), proxies: ProxySettings::default() }
 }
 
 fn grpc_kind(address: SocketAddr, tls: ClientTls) -> SourceKind {
@@ -79,6 +96,7 @@ fn grpc_kind(address: SocketAddr, tls: ClientTls) -> SourceKind {
 /// Running sources with the queue they fill.
 struct Running {
     sources: Sources,
+    ledger: Arc<Ledger>,
     frames: FrameReceiver,
     stop: CancellationToken,
     tasks: Tasks<Result<(), JoinError>>,
@@ -86,12 +104,13 @@ struct Running {
 
 impl Running {
     fn start(plan: SourcePlan) -> Self {
-        let (sender, frames) = channel(256 * 1024 * 1024, Arc::new(Ledger::new()));
+        let ledger = Arc::new(Ledger::new());
+        let (sender, frames) = channel(256 * 1024 * 1024, Arc::clone(&ledger));
         let stop = CancellationToken::new();
         let (sources, run) = Sources::start(plan, sender, stop.clone()).unwrap();
         let mut tasks = Tasks::new();
         tasks.spawn("sources", run);
-        Self { sources, frames, stop, tasks }
+        Self { sources, ledger, frames, stop, tasks }
     }
 
     /// Waits for `count` frames.

@@ -10,6 +10,9 @@ pub(super) static ALL: &[&Setting] = &[
     &CLIENT_SECRET,
     &SKIP_SSL_VALIDATION_CF,
     &CF_CA_FILE,
+    &HTTPS_PROXY,
+    &HTTP_PROXY,
+    &NO_PROXY,
     &LOGGREGATOR_SOURCE,
     &LOGGREGATOR_STREAMS,
     &FIREHOSE_SUBSCRIPTION_ID,
@@ -63,25 +66,51 @@ pub(in super::super) static CLIENT_SECRET: Setting =
 
 pub(in super::super) static SKIP_SSL_VALIDATION_CF: Setting =
     Setting::new("SKIP_SSL_VALIDATION_CF", Theme::CloudFoundry, Kind::Bool, "true").or("false").kept().means(
-        "Accept any certificate of the API, UAA and the v1 firehose; CF_CA_FILE is the safe way. \
-             The gRPC source is always verified",
+        "Accept any certificate of the API, UAA, the RLP gateway and the v1 firehose; CF_CA_FILE is the \
+             safe way. The gRPC source is always verified",
     );
 
 pub(in super::super) static CF_CA_FILE: Setting =
     Setting::new("CF_CA_FILE", Theme::CloudFoundry, Kind::File, "/etc/cf/ca.pem").means(
-        "PEM file of CA certificates, trusted beside the system's for the API, UAA and the v1 firehose",
+        "PEM file of CA certificates, trusted beside the system's for the API, UAA, the RLP gateway and the \
+         v1 firehose",
     );
+
+pub(in super::super) static HTTPS_PROXY: Setting =
+    Setting::new("HTTPS_PROXY", Theme::CloudFoundry, Kind::Proxy, "http://proxy.example.com:3128")
+        .in_either_case()
+        .mapped("not for the firehose alone; still not for Splunk")
+        .means(
+            "HTTP proxy for the API, UAA, the RLP gateway and the v1 firehose at `https://` and `wss://` \
+             addresses; the variable may be in lower case",
+        );
+
+pub(in super::super) static HTTP_PROXY: Setting =
+    Setting::new("HTTP_PROXY", Theme::CloudFoundry, Kind::Proxy, "http://user:password@proxy:3128")
+        .in_either_case()
+        .mapped("not for the firehose alone; still not for Splunk")
+        .means("As HTTPS_PROXY, for `http://` and `ws://` addresses");
+
+pub(in super::super) static NO_PROXY: Setting =
+    Setting::new("NO_PROXY", Theme::CloudFoundry, Kind::Text, ".sys.example.com,10.0.0.0/8")
+        .in_either_case()
+        .flags(Some("proxy-bypass"), None)
+        .kept()
+        .means(
+            "What is reached directly: hosts with all below them, `.example.com` for those below only, \
+             addresses, networks, each with or without a port; `*` = everything",
+        );
 
 pub(in super::super) static LOGGREGATOR_SOURCE: Setting = Setting::new(
     "LOGGREGATOR_SOURCE",
     Theme::Firehose,
-    Kind::Choice(&["auto", "grpc", "firehose"]),
-    "firehose",
+    Kind::Choice(&["auto", "grpc", "gateway", "firehose"]),
+    "gateway",
 )
 .or("auto")
 .means(
-    "`grpc` reads the reverse log proxy (v2), `firehose` the v1 websocket; `auto` is `grpc` when \
-     RLP_ADDRESS is set, else `firehose`",
+    "`grpc` reads the reverse log proxy (v2), `gateway` the RLP gateway (v2), `firehose` the v1 websocket; \
+     `auto` is `grpc` when RLP_ADDRESS is set, else `gateway` when the API root names one, else `firehose`",
 );
 
 pub(in super::super) static LOGGREGATOR_STREAMS: Setting =

@@ -1,4 +1,5 @@
-use super::traffic_controller::{Act, Connection, TrafficController, header, without_firehose};
+use super::api::Api;
+use super::traffic_controller::{Act, Connection, TrafficController, header};
 use super::*;
 
 fn frame(byte: u8, len: usize) -> Bytes {
@@ -6,7 +7,7 @@ fn frame(byte: u8, len: usize) -> Bytes {
 }
 
 fn kind(server: &TrafficController, pki: &Pki) -> SourceKind {
-    SourceKind::Firehose { foundation: server.foundation.clone(), tls: pki.trusting() }
+    SourceKind::Firehose(platform(&server.api.foundation, pki))
 }
 
 /// A traffic controller, and sources that read from it.
@@ -30,8 +31,7 @@ async fn frames_come_out_as_they_went_in() {
 async fn the_request_is_as_the_platform_expects() {
     let pki = Pki::new("test authority");
     let server = TrafficController::start(&pki, []).await;
-    let only_logs =
-        SelectorKinds { errors: false, counters: false, gauges: false, timers: false, ..SelectorKinds::ALL };
+    let only_logs = SelectorKinds { logs: true, events: true, ..SelectorKinds::default() };
     let running = Running::start(SourcePlan {
         shard_id: "my nozzle/ä".to_owned(),
         kinds: only_logs,
@@ -103,7 +103,7 @@ async fn each_way_to_end_is_named_and_the_next_stream_is_opened() {
         while taken.last() != Some(&frame(2, 20)) {
             taken.append(&mut running.take(FrameKind::V1Envelope, 1).await);
         }
-        assert_eq!(server.tokens(), 1, "{reason}: the token was not to blame");
+        assert_eq!(server.api.tokens(), 1, "{reason}: the token was not to blame");
         if reason == "closed" {
             running.wait_for("sent the close back", |_| server.closes() == 1).await;
         }
@@ -129,7 +129,7 @@ async fn a_client_without_the_authority_is_told_what_it_needs() {
     assert!(said.contains("You are not authorized. invalid authorization"), "{said}");
     assert!(said.contains("doppler.firehose"), "{said}");
     assert!(!said.contains("t1") && !said.contains("t2"), "{said}");
-    assert_eq!(server.tokens(), 2, "one new token per attempt to connect");
+    assert_eq!(server.api.tokens(), 2, "one new token per attempt to connect");
 }
 
 #[tokio::test]
@@ -152,8 +152,8 @@ async fn stopping_closes_the_websocket_and_takes_what_is_under_way() {
 #[tokio::test]
 async fn a_foundation_without_a_firehose_is_told_so() {
     let pki = Pki::new("test authority");
-    let (foundation, _api) = without_firehose().await;
-    let running = Running::start(plan(SourceKind::Firehose { foundation, tls: pki.trusting() }));
+    let api = Api::start(&[("logging", None)]).await;
+    let running = Running::start(plan(SourceKind::Firehose(platform(&api.foundation, &pki))));
     assert!(running.ended("no_firehose").await.contains("switched off"));
     running.stop().await;
 }

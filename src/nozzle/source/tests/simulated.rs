@@ -49,11 +49,12 @@ impl World {
         let kind = match from {
             From::Grpc => grpc_kind(foundation.rlp_address(), tls),
             From::Firehose => {
-                let http = Http::new(&tls).unwrap();
+                let proxies = ProxySettings::default();
+                let http = Http::new(&tls, &proxies).unwrap();
                 let client_secret = SecretString::from("nozzle-secret".to_owned());
                 let credentials = Credentials { client_id: "nozzle".to_owned(), client_secret };
                 let api = Url::parse(&foundation.api_url()).unwrap();
-                SourceKind::Firehose { foundation: Api::new(http, api, credentials), tls }
+                SourceKind::Firehose(Platform { foundation: Api::new(http, api, credentials), tls, proxies })
             }
         };
         let streams = NonZeroUsize::new(2).unwrap();

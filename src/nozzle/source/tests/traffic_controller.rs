@@ -6,14 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use secrecy::SecretString;
-use serde_json::json;
 use sha1_smol::Sha1;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,10 +19,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 
+use super::api::Api;
 use super::{DEADLINE, Pki};
-use crate::nozzle::cf::Foundation;
-use crate::nozzle::cf::fake::{self, Server};
-use crate::nozzle::cf::token::Credentials;
 use crate::task::Tasks;
 
 /// What the traffic controller does with one connection.
@@ -61,7 +55,6 @@ pub(super) enum Act {
 struct Shared {
     script: Mutex<VecDeque<Connection>>,
     heads: Mutex<Vec<String>>,
-    tokens: AtomicU64,
     open: watch::Sender<usize>,
     most_open: AtomicU64,
     closes: AtomicU64,
@@ -69,37 +62,37 @@ struct Shared {
 
 /// The servers; they end with this value.
 pub(super) struct TrafficController {
-    pub(super) foundation: Foundation,
+    pub(super) api: Api,
     pub(super) address: SocketAddr,
     shared: Arc<Shared>,
-    _api: Server,
     _tasks: Tasks<()>,
 }
 
 impl TrafficController {
     /// Serves connections by the script; those after its end stay open and silent.
     pub(super) async fn start(pki: &Pki, script: impl IntoIterator<Item = Connection>) -> Self {
+        Self::named(pki, "127.0.0.1", script).await
+    }
+
+    /// As [`TrafficController::start`], with a name of its own, which only a proxy finds.
+    pub(super) async fn named(pki: &Pki, name: &str, script: impl IntoIterator<Item = Connection>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared =
             Arc::new(Shared { script: Mutex::new(script.into_iter().collect()), ..Shared::default() });
-        let leaf = pki.authority.server(&["127.0.0.1"]).unwrap();
+        let leaf = pki.authority.server(&[name]).unwrap();
         // As the real one, it would rather speak HTTP/2, over which it cannot upgrade.
         let tls = TlsAcceptor::from(Arc::new(leaf.server_config(None, &["h2", "http/1.1"]).unwrap()));
         let mut tasks = Tasks::new();
         tasks.spawn("traffic controller", serve(listener, tls, Arc::clone(&shared)));
-        let (foundation, api) = api(&format!("wss://{address}"), Arc::clone(&shared)).await;
-        Self { foundation, address, shared, _api: api, _tasks: tasks }
+        let logging = format!("wss://{name}:{}", address.port());
+        let api = Api::start(&[("log_stream", None), ("logging", Some(logging))]).await;
+        Self { api, address, shared, _tasks: tasks }
     }
 
     /// The heads of all requests, in lower case.
     pub(super) fn heads(&self) -> Vec<String> {
         self.shared.heads.lock().unwrap().clone()
-    }
-
-    /// How many tokens the UAA has given.
-    pub(super) fn tokens(&self) -> u64 {
-        self.shared.tokens.load(Relaxed)
     }
 
     /// The most connections there were at one time.
@@ -116,32 +109,6 @@ impl TrafficController {
     pub(super) async fn all_closed(&self) {
         self.shared.open.subscribe().wait_for(|open| *open == 0).await.unwrap();
     }
-}
-
-/// An API root that names `logging`, and a UAA whose tokens are numbered.
-async fn api(logging: &str, shared: Arc<Shared>) -> (Foundation, Server) {
-    let links = {
-        let logging = logging.to_owned();
-        move |host: http::HeaderMap| async move {
-            let uaa = format!("http://{}", host["host"].to_str().unwrap());
-            let logging = (!logging.is_empty()).then(|| json!({ "href": logging }));
-            axum::Json(json!({ "links": { "uaa": { "href": uaa }, "logging": logging } }))
-        }
-    };
-    let token = move || async move {
-        let number = shared.tokens.fetch_add(1, Relaxed) + 1;
-        axum::Json(json!({ "access_token": format!("t{number}"), "token_type": "bearer", "expires_in": 600 }))
-    };
-    let app = Router::new().route("/", get(links)).route("/oauth/token", post(token));
-    let (url, server) = fake::serve(app).await;
-    let client_secret = SecretString::from("secret".to_owned());
-    let credentials = Credentials { client_id: "nozzle".to_owned(), client_secret };
-    (Foundation::new(fake::client(), url, credentials), server)
-}
-
-/// A foundation that names no firehose.
-pub(super) async fn without_firehose() -> (Foundation, Server) {
-    api("", Arc::default()).await
 }
 
 async fn serve(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
