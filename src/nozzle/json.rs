@@ -64,6 +64,17 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// Goes to another place.
+    #[inline]
+    pub fn go_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// What has not been read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
     /// What was read since an earlier place.
     #[inline]
     pub fn since(&self, start: usize) -> &'a [u8] {
