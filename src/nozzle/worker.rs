@@ -4,6 +4,9 @@
 //! Cloud Controller (with QUEUE_WHEN_FULL=block, for room). It ends when the queue is closed and
 //! empty: parked envelopes go out as they are, open batches are sealed.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ use crate::nozzle::event::{AppId, Event};
 use crate::nozzle::ledger::{Drop as DropReason, Filter, Intake, Ledger, Malformed};
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{FrameKind, FrameReceiver, Queued};
+use crate::nozzle::wire::gateway::{self, Scratch};
 use crate::nozzle::wire::{deprecated, v1, v2};
 
 /// One of several equal tasks between the queue and the delivery pool.
@@ -139,6 +143,7 @@ pub struct Stages {
     /// Gathers them.
     pub batcher: Batcher,
     intake: Intake,
+    scratch: Scratch,
 }
 
 /// Where an envelope is on its way.
@@ -154,7 +159,7 @@ struct Passage {
 impl Stages {
     /// Puts the stages together.
     pub fn new(enricher: Enricher, parking: Parking, encoder: Encoder, batcher: Batcher) -> Self {
-        Self { enricher, parking, encoder, batcher, intake: Intake::default() }
+        Self { enricher, parking, encoder, batcher, intake: Intake::default(), scratch: Scratch::default() }
     }
 
     fn frames(&mut self, queued: &Queued, now: Instant) {
@@ -172,8 +177,22 @@ impl Stages {
                         }
                     }
                 }
+                FrameKind::GatewayBatch => self.gateway_batch(frame, passage),
             }
         }
+    }
+
+    fn gateway_batch(&mut self, frame: &[u8], passage: Passage) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut batch = gateway::Batch::new(frame);
+        while let Some(envelope) = batch.next(&mut scratch) {
+            let done = envelope.and_then(|envelope| self.gateway_envelope(&envelope, passage));
+            if let Err(kind) = done {
+                self.malformed(kind);
+            }
+        }
+        scratch.trim();
+        self.scratch = scratch;
     }
 
     fn unpark(&mut self, now: Instant, release: Release) {
@@ -208,24 +227,51 @@ impl Stages {
 
     #[inline]
     fn decode(&mut self, bytes: &[u8], passage: Passage) -> Result<(), Malformed> {
-        if passage.kind == FrameKind::V1Envelope {
-            let envelope = v1::Envelope::parse(bytes)?;
-            let event = Event::from_v1(&envelope)?;
-            self.event(&event, bytes, passage);
-            return Ok(());
-        }
-        let envelope = v2::Envelope::parse(bytes)?;
-        if envelope.has_deprecated_tags {
-            return self.decode(&deprecated::to_tags(bytes)?, passage);
-        }
-        match Event::from_v2(&envelope)? {
-            Some(event) => self.event(&event, bytes, passage),
-            None => {
-                self.intake.received += 1;
-                self.intake.filtered[Filter::NoMessage as usize] += 1;
+        match passage.kind {
+            FrameKind::V1Envelope => {
+                let envelope = v1::Envelope::parse(bytes)?;
+                let event = Event::from_v1(&envelope)?;
+                self.event(&event, bytes, passage);
+                Ok(())
+            }
+            FrameKind::V2Batch => {
+                let envelope = v2::Envelope::parse(bytes)?;
+                if envelope.has_deprecated_tags {
+                    return self.decode(&deprecated::to_tags(bytes)?, passage);
+                }
+                let event = Event::from_v2(&envelope)?;
+                self.event_or_nothing(event.as_ref(), bytes, passage);
+                Ok(())
+            }
+            FrameKind::GatewayBatch => {
+                let mut scratch = Scratch::default();
+                self.gateway_envelope(&gateway::Envelope::parse(bytes, &mut scratch)?, passage)
             }
         }
+    }
+
+    #[inline]
+    fn gateway_envelope(
+        &mut self,
+        envelope: &gateway::Envelope<'_>,
+        passage: Passage,
+    ) -> Result<(), Malformed> {
+        if envelope.has_deprecated_tags {
+            return self.decode(&gateway::to_tags(envelope.text)?, passage);
+        }
+        let event = Event::from_gateway(envelope)?;
+        self.event_or_nothing(event.as_ref(), envelope.text, passage);
         Ok(())
+    }
+
+    /// Handles what became of a v2 envelope, which need not carry a message.
+    #[inline]
+    fn event_or_nothing(&mut self, event: Option<&Event<'_>>, bytes: &[u8], passage: Passage) {
+        if let Some(event) = event {
+            return self.event(event, bytes, passage);
+        }
+        self.intake.received += 1;
+        self.intake.filtered[Filter::NoMessage as usize] += 1;
     }
 
     #[inline]
