@@ -8,6 +8,7 @@
     clippy::print_stderr,
     reason = "a test fails by panicking"
 )]
+mod gateway;
 mod golden;
 mod golden_events;
 mod golden_frames;
