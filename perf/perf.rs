@@ -51,7 +51,12 @@ fn command() -> Command {
         .arg(number("rate", "20000", "envelopes per second; 0: as fast as they are read"))
         .arg(number("payload", "256", "usual bytes of a log line"))
         .arg(number("json", "0", "log lines that are JSON, in percent"))
-        .arg(Arg::new("source").long("source").value_parser(["grpc", "firehose"]).help("only this source"))
+        .arg(
+            Arg::new("source")
+                .long("source")
+                .value_parser(["grpc", "gateway", "firehose"])
+                .help("only this source"),
+        )
         .arg(Arg::new("gzip").long("gzip").action(ArgAction::SetTrue).help("compress (the nozzle's default)"))
         .arg(
             Arg::new("no-tls")
@@ -68,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
     let matches = command().get_matches();
     let sources = match matches.get_one::<String>("source") {
         Some(source) => vec![source.clone()],
-        None => vec!["grpc".to_owned(), "firehose".to_owned()],
+        None => ["grpc", "gateway", "firehose"].map(str::to_owned).to_vec(),
     };
     println!(
         "| source | TLS | gzip | payload | events/s | HEC MB/s | CPU µs/event | CPU % | memory MB | lost |"
@@ -117,7 +122,7 @@ async fn measure(scenario: &Scenario) -> anyhow::Result<String> {
     let certificates = tempfile::tempdir()?;
     let mut nozzle = start_nozzle(scenario, &foundation, &hec, certificates.path())?;
     let pid = nozzle.id().context("the nozzle ended at once")?;
-    let streams = |connected: &Connected| connected.rlp + connected.firehose >= 2;
+    let streams = |connected: &Connected| connected.rlp + connected.gateway + connected.firehose >= 2;
     foundation.wait_connected(PATIENCE, streams).await.context("the nozzle did not subscribe")?;
 
     let (before, started) = (cpu_seconds(pid)?, Instant::now());
@@ -192,6 +197,7 @@ fn start_nozzle(
         .env("ADD_APP_INFO", "AppName,OrgName,OrgGuid,SpaceName,SpaceGuid")
         .env("USE_ENV_VAR_FOR_SPLUNK_INDEX", "false")
         .env("HEC_COMPRESSION", if scenario.gzip { "gzip" } else { "off" })
+        .env("LOGGREGATOR_SOURCE", &scenario.source)
         .env("LOG_LEVEL", "warn");
     if scenario.source == "grpc" {
         command

@@ -101,8 +101,8 @@ fn demo_command() -> Command {
                 .long("source")
                 .value_name("SOURCE")
                 .default_value("grpc")
-                .value_parser(["grpc", "firehose"])
-                .help("How the nozzle reads: RLP over gRPC (v2) or the v1 firehose"),
+                .value_parser(["grpc", "gateway", "firehose"])
+                .help("How the nozzle reads: RLP over gRPC, the RLP gateway, or the v1 firehose"),
         )
         .arg(
             Arg::new("duration")
@@ -259,6 +259,7 @@ fn run_demo(matches: &ArgMatches) -> ExitCode {
         apps: usize::from(*matches.get_one::<u16>("apps").unwrap_or(&20)),
         source: match matches.get_one::<String>("source").map(String::as_str) {
             Some("firehose") => DemoSource::Firehose,
+            Some("gateway") => DemoSource::Gateway,
             _ => DemoSource::Grpc,
         },
         duration: *matches.get_one("duration").unwrap_or(&Duration::from_secs(30)),

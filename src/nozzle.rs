@@ -12,6 +12,7 @@ pub mod encode;
 pub mod enrich;
 pub mod event;
 pub mod event_type;
+pub mod json;
 pub mod ledger;
 pub mod metadata;
 pub mod parking;

@@ -54,6 +54,8 @@ pub struct DemoOptions {
 pub enum DemoSource {
     /// RLP over gRPC with mutual TLS.
     Grpc,
+    /// The RLP gateway, server-sent events over HTTPS.
+    Gateway,
     /// The v1 firehose.
     Firehose,
 }
@@ -148,6 +150,7 @@ impl Peers {
                 ("RLP_CERT_FILE", path(&files.identity.cert_file)),
                 ("RLP_KEY_FILE", path(&files.identity.key_file)),
             ]),
+            DemoSource::Gateway => environment.push(("LOGGREGATOR_SOURCE", "gateway".to_owned())),
             DemoSource::Firehose => environment.push(("LOGGREGATOR_SOURCE", "firehose".to_owned())),
         }
         let (config, _) = Config::load(&Inputs::new(FlagValues::default(), environment))?;
@@ -165,7 +168,7 @@ fn load(options: &DemoOptions) -> Load {
         events_per_second: options.events_per_second,
         apps: options.apps,
         mix: match options.source {
-            DemoSource::Grpc => Mix::default(),
+            DemoSource::Grpc | DemoSource::Gateway => Mix::default(),
             DemoSource::Firehose => Mix::convertible(),
         },
         limit: Limit::Time(options.duration),

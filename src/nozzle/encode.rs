@@ -155,7 +155,7 @@ impl Encoder {
         written.retimed = time.original.is_some();
         let line = Line { encoder: self, event, context, time };
         match event.body {
-            Body::Gauge { container, mut metrics } => {
+            Body::Gauge { container, metrics } => {
                 if let Some(container) = container
                     && self.events.contains(EventType::ContainerMetric)
                 {
@@ -165,12 +165,12 @@ impl Encoder {
                     return written;
                 }
                 // The metrics were all read before, so there is nothing malformed to stop at.
-                while let Ok(Some(metric)) = metrics.next_metric() {
+                let _ = metrics.for_each(|metric| {
                     if container.is_none() || !crate::nozzle::event::is_container_metric(metric.name) {
                         let body = Body::Value { name: metric.name, unit: metric.unit, value: metric.value };
                         line.write(batch, &mut written, EventType::ValueMetric, &body);
                     }
-                }
+                });
             }
             body => line.write(batch, &mut written, event.event_type, &body),
         }

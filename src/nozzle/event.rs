@@ -1,19 +1,23 @@
 //! One view of an envelope, whichever version of the protocol it came in.
 //!
-//! [`from_v1`](Event::from_v1) and [`from_v2`](Event::from_v2) give the same [`Event`] for the same
-//! fact, following the conversion the platform itself does between the versions, except where
-//! that loses something. Everything is borrowed from the frame; nothing is written yet.
+//! [`from_v1`](Event::from_v1), [`from_v2`](Event::from_v2) and [`from_gateway`](Event::from_gateway)
+//! give the same [`Event`] for the same fact, following the conversion the platform itself does
+//! between the versions, except where that loses something. Everything is borrowed from the
+//! frame; nothing is written yet.
 
+mod facts;
+mod from_gateway;
 mod from_v1;
 mod from_v2;
+mod maps;
 pub mod uuid;
 
 use crate::nozzle::event_type::EventType;
-use crate::nozzle::wire::reader::Reader;
-use crate::nozzle::wire::tags::{Key, KeySet, Tags, entry, known};
-use crate::nozzle::wire::v2::Metrics;
+use crate::nozzle::wire::tags::Tags;
 
-pub(in crate::nozzle) use self::from_v2::is_container_metric;
+pub(in crate::nozzle) use self::facts::is_container_metric;
+use self::maps::AllTags;
+pub use self::maps::{Metrics, TagList};
 use self::uuid::UuidText;
 
 /// What the encoder needs to know of one envelope.
@@ -39,8 +43,9 @@ pub struct Event<'a> {
 impl Event<'_> {
     /// Whether it is a gauge without any metric.
     pub fn is_empty_gauge(&self) -> bool {
-        let Body::Gauge { mut metrics, .. } = self.body else { return false };
-        matches!(metrics.next_metric(), Ok(None))
+        let Body::Gauge { metrics, .. } = self.body else { return false };
+        let mut empty = true;
+        metrics.for_each(|_| empty = false).is_ok() && empty
     }
 }
 
@@ -245,43 +250,4 @@ pub struct Container {
     pub memory_bytes_quota: u64,
     /// The most disk allowed, in bytes.
     pub disk_bytes_quota: u64,
-}
-
-/// The tags of an envelope that are shown under `tags`, for a pass over them when wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct TagList<'a> {
-    envelope: &'a [u8],
-    field: u32,
-    hidden: KeySet,
-    source_id: &'a [u8],
-    instance_id: &'a [u8],
-}
-
-impl<'a> TagList<'a> {
-    /// Calls `each` for every tag that is shown, in the envelope's order; a key may come twice.
-    pub fn for_each(&self, mut each: impl FnMut(&'a [u8], &'a [u8])) {
-        let mut reader = Reader::new(self.envelope);
-        // The envelope was read whole before, so there is nothing malformed to stop at.
-        while let Ok(Some((number, value))) = reader.next_field() {
-            if number != self.field {
-                continue;
-            }
-            let Ok((key, value)) = value.bytes().and_then(entry) else { continue };
-            if !known(key).is_some_and(|key| self.hides(key)) {
-                each(key, value);
-            }
-        }
-        if !self.source_id.is_empty() {
-            each(Key::SourceId.name().as_bytes(), self.source_id);
-        }
-        if !self.instance_id.is_empty() {
-            each(Key::InstanceId.name().as_bytes(), self.instance_id);
-        }
-    }
-
-    fn hides(&self, key: Key) -> bool {
-        self.hidden.contains(key)
-            || key == Key::SourceId && !self.source_id.is_empty()
-            || key == Key::InstanceId && !self.instance_id.is_empty()
-    }
 }

@@ -80,7 +80,7 @@ reasons! {
     Malformed {
         /// The frame or a field in it ends too early.
         Truncated = "truncated",
-        /// A field has a wire type its definition does not allow.
+        /// A field has a wire type, in JSON a type, its definition does not allow.
         WireType = "wire_type",
         /// A number runs over its size, or a field number is zero.
         Number = "number",
@@ -91,6 +91,10 @@ reasons! {
         /// A frame as a whole: a line too long to be read, or text that has to be UTF-8 and is not,
         /// where nothing can stand for it.
         Frame = "frame",
+        /// It is no correct JSON (gateway).
+        Json = "json",
+        /// A log line is not in base64 (gateway).
+        Base64 = "base64",
     }
 }
 

@@ -1,7 +1,7 @@
 //! The queue of raw frames between readers and workers, bounded in bytes.
 //!
 //! Readers push and never wait: what does not fit is dropped whole, counted by hopping over the
-//! lengths in the frames. This is the cushion for moments when the workers have no CPU; waiting
+//! envelopes in the frames. This is the cushion for moments when the workers have no CPU; waiting
 //! for HEC happens further on, in the delivery pool. Frames are not decoded here.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub enum FrameKind {
     V2Batch,
     /// One dropsonde `events.Envelope`: one message of the v1 websocket.
     V1Envelope,
-    /// A `loggregator.v2.EnvelopeBatch` as JSON: the data of one event of the RLP gateway.
+    /// The JSON text of one batch: what the RLP gateway writes after `data: `.
     GatewayBatch,
 }
 
@@ -53,8 +53,11 @@ impl Frames {
     /// How many envelopes are in the frames, found without decoding them.
     pub fn count_envelopes(&self) -> u64 {
         match self.kind {
-            FrameKind::V1Envelope | FrameKind::GatewayBatch => self.frames.len() as u64,
+            FrameKind::V1Envelope => self.frames.len() as u64,
             FrameKind::V2Batch => self.frames.iter().map(|frame| wire::v2::count_envelopes(frame)).sum(),
+            FrameKind::GatewayBatch => {
+                self.frames.iter().map(|frame| wire::gateway::count_envelopes(frame)).sum()
+            }
         }
     }
 }

@@ -4,6 +4,9 @@
 //! Cloud Controller (with QUEUE_WHEN_FULL=block, for room). It ends when the queue is closed and
 //! empty: parked envelopes go out as they are, open batches are sealed.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use crate::nozzle::ledger::{Drop as DropReason, Filter, Intake, Ledger, Malforme
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{FrameKind, FrameReceiver, Queued};
 use crate::nozzle::upstream::{self, Upstream};
+use crate::nozzle::wire::gateway::{self, Scratch};
 use crate::nozzle::wire::{deprecated, v1, v2};
 
 /// One of several equal tasks between the queue and the delivery pool.
@@ -156,6 +160,7 @@ pub struct Stages {
     intake: Intake,
     /// What the ledger believes the batcher holds.
     reported: Tally,
+    scratch: Scratch,
 }
 
 /// Where an envelope is on its way.
@@ -185,6 +190,7 @@ impl Stages {
             upstream,
             intake: Intake::default(),
             reported: Tally::default(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -195,7 +201,6 @@ impl Stages {
         for frame in &frames.frames {
             match frames.kind {
                 FrameKind::V1Envelope => self.envelope(frame, passage),
-                FrameKind::GatewayBatch => self.malformed(Malformed::Frame),
                 FrameKind::V2Batch => {
                     for envelope in v2::Batch::new(frame) {
                         match envelope {
@@ -204,8 +209,22 @@ impl Stages {
                         }
                     }
                 }
+                FrameKind::GatewayBatch => self.gateway_batch(frame, passage),
             }
         }
+    }
+
+    fn gateway_batch(&mut self, frame: &[u8], passage: Passage) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut batch = gateway::Batch::new(frame);
+        while let Some(envelope) = batch.next(&mut scratch) {
+            let done = envelope.and_then(|envelope| self.gateway_envelope(&envelope, passage));
+            if let Err(kind) = done {
+                self.malformed(kind);
+            }
+        }
+        scratch.trim();
+        self.scratch = scratch;
     }
 
     fn unpark(&mut self, now: Instant, release: Release) {
@@ -240,24 +259,51 @@ impl Stages {
 
     #[inline]
     fn decode(&mut self, bytes: &[u8], passage: Passage) -> Result<(), Malformed> {
-        if passage.kind == FrameKind::V1Envelope {
-            let envelope = v1::Envelope::parse(bytes)?;
-            let event = Event::from_v1(&envelope)?;
-            self.event(&event, bytes, passage);
-            return Ok(());
-        }
-        let envelope = v2::Envelope::parse(bytes)?;
-        if envelope.has_deprecated_tags {
-            return self.decode(&deprecated::to_tags(bytes)?, passage);
-        }
-        match Event::from_v2(&envelope)? {
-            Some(event) => self.event(&event, bytes, passage),
-            None => {
-                self.intake.received += 1;
-                self.intake.filtered[Filter::NoMessage as usize] += 1;
+        match passage.kind {
+            FrameKind::V1Envelope => {
+                let envelope = v1::Envelope::parse(bytes)?;
+                let event = Event::from_v1(&envelope)?;
+                self.event(&event, bytes, passage);
+                Ok(())
+            }
+            FrameKind::V2Batch => {
+                let envelope = v2::Envelope::parse(bytes)?;
+                if envelope.has_deprecated_tags {
+                    return self.decode(&deprecated::to_tags(bytes)?, passage);
+                }
+                let event = Event::from_v2(&envelope)?;
+                self.event_or_nothing(event.as_ref(), bytes, passage);
+                Ok(())
+            }
+            FrameKind::GatewayBatch => {
+                let mut scratch = Scratch::default();
+                self.gateway_envelope(&gateway::Envelope::parse(bytes, &mut scratch)?, passage)
             }
         }
+    }
+
+    #[inline]
+    fn gateway_envelope(
+        &mut self,
+        envelope: &gateway::Envelope<'_>,
+        passage: Passage,
+    ) -> Result<(), Malformed> {
+        if envelope.has_deprecated_tags {
+            return self.decode(&gateway::to_tags(envelope.text)?, passage);
+        }
+        let event = Event::from_gateway(envelope)?;
+        self.event_or_nothing(event.as_ref(), envelope.text, passage);
         Ok(())
+    }
+
+    /// Handles what became of a v2 envelope, which need not carry a message.
+    #[inline]
+    fn event_or_nothing(&mut self, event: Option<&Event<'_>>, bytes: &[u8], passage: Passage) {
+        if let Some(event) = event {
+            return self.event(event, bytes, passage);
+        }
+        self.intake.received += 1;
+        self.intake.filtered[Filter::NoMessage as usize] += 1;
     }
 
     #[inline]

@@ -69,11 +69,11 @@ fn read_v2(bytes: &[u8]) -> loggregator::Envelope {
         }
         v2::Message::Gauge(bytes) => {
             let mut metrics = BTreeMap::new();
-            let mut reader = v2::Metrics::new(bytes);
-            while let Some(metric) = reader.next_metric().expect("recorded") {
+            let read = v2::Metrics::new(bytes).for_each(|metric| {
                 let value = loggregator::GaugeValue { unit: text(metric.unit), value: metric.value };
                 metrics.insert(text(metric.name), value);
-            }
+            });
+            read.expect("recorded");
             Some(Theirs::Gauge(loggregator::Gauge { metrics }))
         }
         v2::Message::Timer(bytes) => {
@@ -227,7 +227,10 @@ fn check_v1_payload(ours: &v1::Envelope<'_>, theirs: &dropsonde::Envelope) {
     }
 }
 
-fn encoder() -> Encoder {
+/// When the envelopes "arrive": after they were recorded.
+const ARRIVED: UnixNanos = UnixNanos(1_800_000_000_000_000_000);
+
+pub(crate) fn encoder() -> Encoder {
     Encoder::new(EncoderSettings {
         events: EventType::ALL.into_iter().collect(),
         add_tags: true,
@@ -237,10 +240,9 @@ fn encoder() -> Encoder {
 }
 
 /// The events of one envelope, parsed back.
-fn events(encoder: &Encoder, event: &Event<'_>) -> Vec<Value> {
+pub(crate) fn events(encoder: &Encoder, event: &Event<'_>) -> Vec<Value> {
     let mut batch = Batch::new(Arc::from("main"), 0);
-    let context =
-        Context { index: b",\"index\":\"main\"", names: &[], app_index: None, arrived: UnixNanos::now() };
+    let context = Context { index: b",\"index\":\"main\"", names: &[], app_index: None, arrived: ARRIVED };
     let written = encoder.encode(event, &context, &mut batch);
     let events: Vec<Value> = serde_json::Deserializer::from_slice(batch.body())
         .into_iter()

@@ -68,9 +68,11 @@ fn the_way_of_an_event_is_pure() {
         "src/nozzle/wire",
         "src/nozzle/event",
         "src/nozzle/encode",
+        "src/nozzle/json",
         "src/nozzle/wire.rs",
         "src/nozzle/event.rs",
         "src/nozzle/encode.rs",
+        "src/nozzle/json.rs",
     ];
     forbid(&stages, &["tokio", "reqwest", "std::net", "std::fs", "std::time", "async fn", "UnixNanos::now"]);
 }

@@ -44,6 +44,7 @@ impl Screen {
         println!("A simulated foundation and a simulated Splunk, on loopback over TLS:");
         println!("  API, UAA, Cloud Controller  {}", foundation.api_url());
         println!("  RLP (gRPC, mutual TLS)      {}", foundation.rlp_address());
+        println!("  RLP gateway (log stream)    {}", foundation.gateway_url());
         println!("  v1 firehose                 {}", foundation.traffic_controller_url());
         println!("  HTTP Event Collector        {}", hec.url());
     }
@@ -58,6 +59,7 @@ impl Screen {
             "The nozzle reads {} by {} streams; {} apps send {rate} for {} s. Ctrl-C ends it sooner.\n",
             match self.options.source {
                 DemoSource::Grpc => "RLP over gRPC",
+                DemoSource::Gateway => "the RLP gateway",
                 DemoSource::Firehose => "the v1 firehose",
             },
             status.source.connected,

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use crate::nozzle::json::words::{plain_run, special, word};
+
 /// Writes a JSON string. Bytes that are not UTF-8 become U+FFFD, one for each, as in Go.
 #[inline]
 pub fn string(out: &mut Vec<u8>, text: &[u8]) {
@@ -19,23 +21,6 @@ enum Scan {
     Plain,
     /// Something else.
     Special,
-}
-
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Not zero if any byte of the word is a control character, a quote, a backslash or not ASCII.
-#[inline]
-fn special(word: u64) -> u64 {
-    let control = word.wrapping_sub(LOW * 0x20);
-    let quote = (word ^ (LOW * 0x22)).wrapping_sub(LOW);
-    let backslash = (word ^ (LOW * 0x5c)).wrapping_sub(LOW);
-    (control | quote | backslash | word) & HIGH
-}
-
-#[inline]
-fn word(bytes: &[u8; 8]) -> u64 {
-    u64::from_le_bytes(*bytes)
 }
 
 #[inline]
@@ -65,27 +50,6 @@ fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\' || byte >= 0x80
 }
 
-/// How many bytes at the start can stand in a JSON string as they are, at least; bytes above
-/// ASCII count among them. May stop short of the first one that cannot.
-#[inline]
-pub(super) fn plain_run(text: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(next) = text[at..].first_chunk::<8>() {
-        if special_ascii(word(next)) != 0 {
-            break;
-        }
-        at += 8;
-    }
-    at
-}
-
-/// Not zero if any byte of the word is a control character, a quote or a backslash.
-#[inline]
-fn special_ascii(word: u64) -> u64 {
-    // Bytes above ASCII become others above the space that are neither quote nor backslash.
-    special(word & !HIGH | (word & HIGH) >> 1 | (word & HIGH) >> 2)
-}
-
 #[inline(never)]
 fn string_contents(out: &mut Vec<u8>, mut text: &[u8]) {
     loop {
@@ -104,22 +68,14 @@ fn string_contents(out: &mut Vec<u8>, mut text: &[u8]) {
 
 /// Copies runs between the characters that have to be escaped.
 fn escape(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    let mut copied = 0;
-    let mut at = 0;
+    let mut rest = text.as_bytes();
     loop {
-        // Past eight bytes at once while none of them needs it; bytes above ASCII do not.
-        at += plain_run(&bytes[at..]);
-        let Some(&byte) = bytes.get(at) else { break };
-        at += 1;
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[copied..at - 1]);
-        copied = at;
-        escape_byte(out, byte);
+        let (plain, special) = rest.split_at(plain_run(rest));
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = special.split_first() else { return };
+        escape_byte(out, *byte);
+        rest = after;
     }
-    out.extend_from_slice(&bytes[copied..]);
 }
 
 fn escape_byte(out: &mut Vec<u8>, byte: u8) {

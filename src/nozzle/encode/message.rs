@@ -2,14 +2,13 @@
 //!
 //! A line that is, between white space, one JSON object or array becomes that value in the event.
 //! It is checked but not parsed into a tree: numbers keep all their digits and keys their order.
-//! What a strict parser refuses stays text, white space and all.
+//! What a strict parser refuses stays text, white space and all; so does what is nested deeper than
+//! 10,000, as in the Go nozzle.
 
 use std::borrow::Cow;
 
 use crate::nozzle::encode::json;
-
-/// How deep values may be nested; deeper ones stay text, as in the Go nozzle.
-const DEPTH_MAX: usize = 10_000;
+use crate::nozzle::json::{Cursor, write_without_lone_surrogates};
 
 /// Writes a log line as a JSON value: itself if it is an object or array, else a string.
 #[inline]
@@ -64,10 +63,11 @@ fn write_json(out: &mut Vec<u8>, value: &[u8]) -> bool {
         Ok(_) => Cow::Borrowed(value),
         Err(_) => Cow::Owned(replace_invalid(value)),
     };
-    match check(&value) {
-        Some(Checked { lone_surrogates: false }) => out.extend_from_slice(&value),
-        Some(Checked { lone_surrogates: true }) => write_without_lone_surrogates(out, &value),
-        None => return false,
+    let Some(checked) = check(&value) else { return false };
+    if checked.has_seen_lone_surrogates() {
+        write_without_lone_surrogates(out, &value);
+    } else {
+        out.extend_from_slice(&value);
     }
     true
 }
@@ -85,261 +85,12 @@ fn replace_invalid(mut bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A value that is correct JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Checked {
-    /// It holds `\uD800` to `\uDFFF` outside a pair, which stand for no character.
-    lone_surrogates: bool,
-}
-
-/// Checks that all of the text is one JSON value, within [`DEPTH_MAX`].
-fn check(text: &[u8]) -> Option<Checked> {
-    let mut checker = Checker { text, at: 0, nesting: Nesting::default(), lone_surrogates: false };
-    checker.document()?;
-    Some(Checked { lone_surrogates: checker.lone_surrogates })
-}
-
-/// Which of the open containers are objects; the last one is the innermost.
-#[derive(Default)]
-struct Nesting {
-    depth: usize,
-    /// The innermost 64.
-    objects: u64,
-    /// Further out, 64 a word.
-    outer: Vec<u64>,
-}
-
-impl Nesting {
-    fn push(&mut self, object: bool) -> Option<()> {
-        if self.depth == DEPTH_MAX {
-            return None;
-        }
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.outer.push(self.objects);
-        }
-        self.objects = self.objects << 1 | u64::from(object);
-        self.depth += 1;
-        Some(())
-    }
-
-    fn pop(&mut self) {
-        self.depth -= 1;
-        self.objects >>= 1;
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.objects = self.outer.pop().unwrap_or_default();
-        }
-    }
-
-    fn in_object(&self) -> bool {
-        self.objects & 1 == 1
-    }
-}
-
-struct Checker<'a> {
-    text: &'a [u8],
-    at: usize,
-    nesting: Nesting,
-    lone_surrogates: bool,
-}
-
-impl Checker<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-
-    fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    fn document(&mut self) -> Option<()> {
-        loop {
-            if self.value()? {
-                continue;
-            }
-            // A value has ended; so may the containers around it.
-            loop {
-                if self.nesting.depth == 0 {
-                    self.space();
-                    return (self.at == self.text.len()).then_some(());
-                }
-                self.space();
-                let byte = self.peek()?;
-                self.at += 1;
-                match (byte, self.nesting.in_object()) {
-                    (b',', true) => {
-                        self.space();
-                        self.key()?;
-                        break;
-                    }
-                    (b',', false) => break,
-                    (b'}', true) | (b']', false) => self.nesting.pop(),
-                    _ => return None,
-                }
-            }
-        }
-    }
-
-    /// Reads one value; true if it opened a container whose first value comes next.
-    fn value(&mut self) -> Option<bool> {
-        self.space();
-        let byte = self.peek()?;
-        match byte {
-            b'{' => {
-                self.at += 1;
-                self.nesting.push(true)?;
-                self.space();
-                if self.expect(b'}').is_some() {
-                    self.nesting.pop();
-                    return Some(false);
-                }
-                self.key()?;
-                Some(true)
-            }
-            b'[' => {
-                self.at += 1;
-                self.nesting.push(false)?;
-                self.space();
-                if self.expect(b']').is_some() {
-                    self.nesting.pop();
-                    return Some(false);
-                }
-                Some(true)
-            }
-            b'"' => self.string().map(|()| false),
-            b't' => self.word(b"true").map(|()| false),
-            b'f' => self.word(b"false").map(|()| false),
-            b'n' => self.word(b"null").map(|()| false),
-            _ => self.number().map(|()| false),
-        }
-    }
-
-    fn key(&mut self) -> Option<()> {
-        self.string()?;
-        self.space();
-        self.expect(b':')
-    }
-
-    fn word(&mut self, word: &[u8]) -> Option<()> {
-        self.text[self.at..].starts_with(word).then(|| self.at += word.len())
-    }
-
-    fn string(&mut self) -> Option<()> {
-        self.expect(b'"')?;
-        loop {
-            let rest = self.text.get(self.at..)?;
-            self.at += json::plain_run(rest);
-            let byte = self.peek()?;
-            self.at += 1;
-            match byte {
-                b'"' => return Some(()),
-                b'\\' => self.escape()?,
-                0..0x20 => return None,
-                _ => {}
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Option<()> {
-        let byte = self.peek()?;
-        self.at += 1;
-        match byte {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
-            b'u' => {
-                let unit = self.hex()?;
-                match unit {
-                    0xd800..0xdc00 if self.low_surrogate_follows() => self.at += 6,
-                    0xd800..0xe000 => self.lone_surrogates = true,
-                    _ => {}
-                }
-                Some(())
-            }
-            _ => None,
-        }
-    }
-
-    fn hex(&mut self) -> Option<u16> {
-        let unit = hex(self.text.get(self.at..self.at + 4)?)?;
-        self.at += 4;
-        Some(unit)
-    }
-
-    fn low_surrogate_follows(&self) -> bool {
-        is_low_surrogate(&self.text[self.at..])
-    }
-
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        (self.at > start).then_some(())
-    }
-
-    fn number(&mut self) -> Option<()> {
-        let start = self.at;
-        let _ = self.expect(b'-');
-        if self.expect(b'0').is_none() {
-            self.digits()?;
-        }
-        if self.expect(b'.').is_some() {
-            self.digits()?;
-        }
-        let exponent = matches!(self.peek(), Some(b'e' | b'E'));
-        if exponent {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        // A number no double can hold is refused by strict parsers, so the line stays text.
-        let text = &self.text[start..self.at];
-        if (exponent || text.len() > 300)
-            && std::str::from_utf8(text).ok()?.parse::<f64>().ok()?.is_infinite()
-        {
-            return None;
-        }
-        Some(())
-    }
-}
-
-fn hex(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0_u16, |unit, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some(unit << 4 | u16::try_from(digit).ok()?)
-    })
-}
-
-fn is_low_surrogate(text: &[u8]) -> bool {
-    matches!(text, [b'\\', b'u', digits @ ..] if
-        digits.get(..4).and_then(hex).is_some_and(|unit| (0xdc00..0xe000).contains(&unit)))
-}
-
-/// Copies correct JSON, with each lone surrogate replaced by `\ufffd`.
-fn write_without_lone_surrogates(out: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let (before, escape) = rest.split_at(at);
-        out.extend_from_slice(before);
-        let unit = if escape[1] == b'u' { escape.get(2..6).and_then(hex) } else { None };
-        let length = match unit {
-            Some(0xd800..0xdc00) if is_low_surrogate(&escape[6..]) => 12,
-            Some(_) => 6,
-            None => 2,
-        };
-        match unit {
-            Some(0xd800..0xe000) if length == 6 => out.extend_from_slice(b"\\ufffd"),
-            _ => out.extend_from_slice(&escape[..length]),
-        }
-        rest = &escape[length..];
-    }
-    out.extend_from_slice(rest);
+/// Whether all of the text is one JSON value; with what has to be known for copying it.
+fn check(text: &[u8]) -> Option<Cursor<'_>> {
+    let mut cursor = Cursor::new(text);
+    cursor.value()?;
+    cursor.space();
+    cursor.is_end().then_some(cursor)
 }
 
 #[cfg(test)]
@@ -348,6 +99,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    /// How deep values may be nested.
+    const DEPTH_MAX: usize = 10_000;
 
     fn written(line: &[u8]) -> String {
         let mut out = Vec::new();
@@ -446,7 +200,7 @@ mod tests {
             // serde_json reads numbers beyond a double as errors too, and knows no depth over 128.
             let other = serde_json::from_str::<Value>(&line);
             let ours = check(line.as_bytes());
-            let lone = ours.is_some_and(|checked| checked.lone_surrogates);
+            let lone = ours.is_some_and(|checked| checked.has_seen_lone_surrogates());
             prop_assert!(lone || other.is_ok() == ours.is_some(), "{line}: {other:?} {ours:?}");
         }
 

@@ -33,13 +33,13 @@ fn pair(out: &mut Vec<u8>, start: usize, key: &[u8], value: &[u8]) {
 
 /// The slow way, for a map that holds a key twice: the last value counts.
 fn write_last_of_each(out: &mut Vec<u8>, start: usize, tags: &TagList<'_>) {
-    let mut pairs: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     tags.for_each(|key, value| match pairs.iter_mut().find(|(known, _)| *known == key) {
-        Some((_, known)) => *known = value,
-        None => pairs.push((key, value)),
+        Some((_, known)) => *known = value.to_vec(),
+        None => pairs.push((key.to_vec(), value.to_vec())),
     });
     for (key, value) in pairs {
-        pair(out, start, key, value);
+        pair(out, start, &key, &value);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Events of v1 envelopes: field by field, as they are.
 
 use crate::nozzle::event::{
-    AppId, Body, Container, Event, Forwarded, Head, HttpStartStop, Id, Symbol, TagList, uuid,
+    AllTags, AppId, Body, Container, Event, Forwarded, Head, HttpStartStop, Id, Symbol, TagList, uuid,
 };
 use crate::nozzle::event_type::EventType;
 use crate::nozzle::ledger::Malformed;
@@ -28,8 +28,7 @@ impl<'a> Event<'a> {
             app,
             tags: &envelope.tags,
             all_tags: TagList {
-                envelope: envelope.bytes,
-                field: v1::TAGS,
+                all: AllTags::Protobuf { envelope: envelope.bytes, field: v1::TAGS },
                 hidden: KeySet::default(),
                 source_id: &[],
                 instance_id: &[],

@@ -30,13 +30,17 @@ pub fn to_tags(envelope: &[u8]) -> Result<Vec<u8>, Malformed> {
         put(&mut tag, 1, Value::Bytes(key));
         put(&mut tag, 2, Value::Bytes(&text));
         // The last entry of a key counts.
-        let is_head = known(key).is_some_and(|key| HEAD.contains(key));
-        put(if is_head { &mut weak } else { &mut strong }, TAGS, Value::Bytes(&tag));
+        put(if is_head(key) { &mut weak } else { &mut strong }, TAGS, Value::Bytes(&tag));
     }
     Ok([weak, rest, strong].concat())
 }
 
 const HEAD: KeySet = KeySet::of(&[Key::Origin, Key::Deployment, Key::Job, Key::Index, Key::Ip]);
+
+/// Whether a tag says where the envelope comes from: then a deprecated one does not replace it.
+pub(super) fn is_head(key: &[u8]) -> bool {
+    known(key).is_some_and(|key| HEAD.contains(key))
+}
 
 fn text(value: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     let mut text = None;
@@ -52,7 +56,8 @@ fn text(value: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     Ok(text)
 }
 
-fn decimal(number: f64) -> String {
+/// A decimal with six places, as Go writes it.
+pub(super) fn decimal(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }

@@ -174,8 +174,14 @@ impl<'a> Tags<'a> {
     #[inline]
     pub fn insert(&mut self, (key, value): (&'a [u8], &'a [u8])) {
         if let Some(key) = known(key) {
-            self.slots[key as usize] = Some(value);
+            self.set(key, value);
         }
+    }
+
+    /// Keeps the value of a known key.
+    #[inline]
+    pub fn set(&mut self, key: Key, value: &'a [u8]) {
+        self.slots[key as usize] = Some(value);
     }
 }
 

@@ -189,22 +189,24 @@ pub struct Metric<'a> {
     pub value: f64,
 }
 
-/// The metrics of a gauge, one after another.
+/// The metrics of a gauge, for one or more passes over them.
 #[derive(Clone, Copy, Debug)]
-pub struct Metrics<'a>(Reader<'a>);
+pub struct Metrics<'a>(&'a [u8]);
 
 impl<'a> Metrics<'a> {
-    /// Starts at the first metric of a gauge message.
+    /// Takes a gauge message.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self(Reader::new(bytes))
+        Self(bytes)
     }
 
-    /// The next metric; `None` at the end.
+    /// Calls `each` for every metric, in the envelope's order.
     ///
     /// # Errors
-    /// The kind of damage.
-    pub fn next_metric(&mut self) -> Result<Option<Metric<'a>>, Malformed> {
-        while let Some((number, value)) = self.0.next_field()? {
+    /// The kind of damage. The next pass finds the same.
+    #[inline]
+    pub fn for_each(&self, mut each: impl FnMut(Metric<'a>)) -> Result<(), Malformed> {
+        let mut reader = Reader::new(self.0);
+        while let Some((number, value)) = reader.next_field()? {
             if number != 1 {
                 continue;
             }
@@ -218,9 +220,9 @@ impl<'a> Metrics<'a> {
                     _ => {}
                 }
             }
-            return Ok(Some(metric));
+            each(metric);
         }
-        Ok(None)
+        Ok(())
     }
 }
 

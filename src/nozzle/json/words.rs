@@ -1,0 +1,60 @@
+//! Looks at eight bytes of text at once.
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Not zero if any byte of the word is a control character, a quote, a backslash or not ASCII.
+///
+/// The lowest bit that is set belongs to the first such byte; those above it may be wrong.
+#[inline]
+pub(in crate::nozzle) fn special(word: u64) -> u64 {
+    let control = word.wrapping_sub(LOW * 0x20);
+    let quote = (word ^ (LOW * 0x22)).wrapping_sub(LOW);
+    let backslash = (word ^ (LOW * 0x5c)).wrapping_sub(LOW);
+    (control | quote | backslash | word) & HIGH
+}
+
+/// The same, with bytes above ASCII let pass.
+#[inline]
+fn special_ascii(word: u64) -> u64 {
+    // Bytes above ASCII become others above the space that are neither quote nor backslash.
+    special(word & !HIGH | (word & HIGH) >> 1 | (word & HIGH) >> 2)
+}
+
+/// Eight bytes as a word, the first one lowest.
+#[inline]
+pub(in crate::nozzle) fn word(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes)
+}
+
+/// How many bytes at the start are no control character, quote or backslash: those can stand in a
+/// JSON string as they are.
+#[inline]
+pub(in crate::nozzle) fn plain_run(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(next) = text[at..].first_chunk::<8>() {
+        let found = special_ascii(word(next));
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let tail = &text[at..];
+    at + tail.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).unwrap_or(tail.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_run_ends_where_bytes_one_by_one_say(text in prop::collection::vec(any::<u8>(), 0..40), quiet in any::<bool>()) {
+            let text: Vec<u8> = if quiet { text.iter().map(|byte| byte | 0x60).collect() } else { text };
+            let slow = text.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(plain_run(&text), slow.unwrap_or(text.len()));
+        }
+    }
+}
