@@ -210,6 +210,24 @@ mod tests {
         assert_eq!((receiver.status().groups, ledger.snapshot().lost()), (1, 1));
     }
 
+    #[test]
+    fn a_dropped_frame_counts_by_what_is_in_it() {
+        let gateway = br#"{"batch":[{"timestamp":"1"}, {"tags":{"a":"],{"}},null]}"#;
+        for (kind, frame, envelopes) in [
+            (FrameKind::V1Envelope, &b"\x0a\x00"[..], 1),
+            (FrameKind::V2Batch, b"\x0a\x00\x0a\x02\x08\x01", 2),
+            (FrameKind::GatewayBatch, gateway, 3),
+        ] {
+            let ledger = Arc::new(Ledger::new());
+            let (sender, _receiver) = channel(100 + FRAME_OVERHEAD_BYTES, Arc::clone(&ledger));
+            sender.push(group(&[100]));
+            assert_eq!(ledger.snapshot().lost(), 0, "the queue is full, and no more");
+            let frames = vec![Bytes::from_static(frame), Bytes::from_static(frame)];
+            sender.push(Frames { kind, arrived: UnixNanos(1), frames });
+            assert_eq!(ledger.snapshot().lost(), 2 * envelopes, "{kind:?}");
+        }
+    }
+
     #[tokio::test]
     async fn closing_lets_the_workers_drain() {
         let (sender, receiver) = channel(10_000, Arc::new(Ledger::new()));

@@ -4,21 +4,26 @@ const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Not zero if any byte of the word is a control character, a quote, a backslash or not ASCII.
+#[inline]
+pub(in crate::nozzle) fn special(word: u64) -> u64 {
+    (escaped(word) | word) & HIGH
+}
+
+/// Not zero if any byte of the word is a control character, a quote or a backslash.
 ///
 /// The lowest bit that is set belongs to the first such byte; those above it may be wrong.
 #[inline]
-pub(in crate::nozzle) fn special(word: u64) -> u64 {
+fn special_ascii(word: u64) -> u64 {
+    escaped(word) & !word & HIGH
+}
+
+/// The highest bit of a byte is set if it has to be escaped. For bytes above ASCII it says nothing.
+#[inline]
+fn escaped(word: u64) -> u64 {
     let control = word.wrapping_sub(LOW * 0x20);
     let quote = (word ^ (LOW * 0x22)).wrapping_sub(LOW);
     let backslash = (word ^ (LOW * 0x5c)).wrapping_sub(LOW);
-    (control | quote | backslash | word) & HIGH
-}
-
-/// The same, with bytes above ASCII let pass.
-#[inline]
-fn special_ascii(word: u64) -> u64 {
-    // Bytes above ASCII become others above the space that are neither quote nor backslash.
-    special(word & !HIGH | (word & HIGH) >> 1 | (word & HIGH) >> 2)
+    control | quote | backslash
 }
 
 /// Eight bytes as a word, the first one lowest.
@@ -29,7 +34,7 @@ pub(in crate::nozzle) fn word(bytes: &[u8; 8]) -> u64 {
 
 /// How many bytes at the start are no control character, quote or backslash: those can stand in a
 /// JSON string as they are.
-#[inline]
+#[inline(always)]
 pub(in crate::nozzle) fn plain_run(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(next) = text[at..].first_chunk::<8>() {

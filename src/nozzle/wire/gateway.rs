@@ -25,7 +25,7 @@ pub use self::metrics::Metrics;
 use self::reader::Reader;
 use self::scratch::Room;
 pub use self::scratch::Scratch;
-use crate::nozzle::json::{Cursor, Str};
+use crate::nozzle::json::Cursor;
 use crate::nozzle::ledger::Malformed;
 use crate::nozzle::wire::tags::{Tags, known};
 use crate::nozzle::wire::v2;
@@ -90,20 +90,15 @@ impl<'a> Envelope<'a> {
         let mut envelope = Self::default();
         let start = reader.start();
         if !reader.null()? {
-            reader.object(|reader, key| envelope.member(key, reader, room))?;
+            reader.object(|reader, name| envelope.member(name, reader, room))?;
         }
         envelope.text = reader.since(start);
         Ok(envelope)
     }
 
     #[inline]
-    fn member(
-        &mut self,
-        key: Str<'a>,
-        reader: &mut Reader<'a>,
-        room: &mut Room<'a>,
-    ) -> Result<(), Malformed> {
-        match &*key.text() {
+    fn member(&mut self, name: &[u8], reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<(), Malformed> {
+        match name {
             b"timestamp" => self.timestamp = reader.int64()?,
             b"source_id" | b"sourceId" => self.source_id = room.text(reader.string()?)?,
             b"instance_id" | b"instanceId" => self.instance_id = room.text(reader.string()?)?,
@@ -132,7 +127,7 @@ impl<'a> Envelope<'a> {
         let start = reader.start();
         reader.object(|reader, key| {
             let value = reader.string()?;
-            if let Some(key) = known(&key.text()) {
+            if let Some(key) = known(key) {
                 self.tags.set(key, room.text(value)?);
             }
             Ok(())
@@ -144,8 +139,8 @@ impl<'a> Envelope<'a> {
 
 fn log<'a>(reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<v2::Log<'a>, Malformed> {
     let mut log = v2::Log::default();
-    reader.object(|reader, key| {
-        match &*key.text() {
+    reader.object(|reader, name| {
+        match name {
             b"payload" => log.payload = room.base64(reader.string()?)?,
             b"type" => log.kind = reader.log_type()?,
             _ => reader.skip()?,
@@ -157,8 +152,8 @@ fn log<'a>(reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<v2::Log<'a>, 
 
 fn counter<'a>(reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<v2::Counter<'a>, Malformed> {
     let mut counter = v2::Counter::default();
-    reader.object(|reader, key| {
-        match &*key.text() {
+    reader.object(|reader, name| {
+        match name {
             b"name" => counter.name = room.text(reader.string()?)?,
             b"delta" => counter.delta = reader.uint64()?,
             b"total" => counter.total = reader.uint64()?,
@@ -171,8 +166,8 @@ fn counter<'a>(reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<v2::Count
 
 fn timer<'a>(reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<v2::Timer<'a>, Malformed> {
     let mut timer = v2::Timer::default();
-    reader.object(|reader, key| {
-        match &*key.text() {
+    reader.object(|reader, name| {
+        match name {
             b"name" => timer.name = room.text(reader.string()?)?,
             b"start" => timer.start = reader.int64()?,
             b"stop" => timer.stop = reader.int64()?,
@@ -185,8 +180,8 @@ fn timer<'a>(reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<v2::Timer<'
 
 fn event<'a>(reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<v2::Event<'a>, Malformed> {
     let mut event = v2::Event::default();
-    reader.object(|reader, key| {
-        match &*key.text() {
+    reader.object(|reader, name| {
+        match name {
             b"title" => event.title = room.text(reader.string()?)?,
             b"body" => event.body = room.text(reader.string()?)?,
             _ => reader.skip()?,
@@ -209,7 +204,7 @@ impl TagMap<'_> {
         // The map was read whole before, so there is nothing malformed to stop at.
         let _ = reader.object(|reader, key| {
             let value = reader.string()?;
-            each(&key.text(), &value.text());
+            each(key, &value.text());
             Ok(())
         });
     }

@@ -14,10 +14,10 @@ use crate::nozzle::wire::gateway::reader::Reader;
 /// The kind of damage.
 pub fn to_tags(envelope: &[u8]) -> Result<Vec<u8>, Malformed> {
     let (mut weak, mut tags, mut strong, mut rest) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    Reader::new(Cursor::new(envelope)).object(|reader, key| match &*key.text() {
+    Reader::new(Cursor::new(envelope)).members(|reader, key| match &*key.text() {
         b"tags" => {
             tags.clear();
-            reader.object(|reader, key| {
+            reader.members(|reader, key| {
                 let value = reader.string()?.raw;
                 member(&mut tags, key.raw, &[b"\"", value, b"\""]);
                 Ok(())
@@ -26,7 +26,7 @@ pub fn to_tags(envelope: &[u8]) -> Result<Vec<u8>, Malformed> {
         b"deprecated_tags" | b"deprecatedTags" => {
             weak.clear();
             strong.clear();
-            reader.object(|reader, key| {
+            reader.members(|reader, key| {
                 let to = if is_head(&key.text()) { &mut weak } else { &mut strong };
                 if let Some(text) = text(reader)? {
                     member(to, key.raw, &[b"\"", &text, b"\""]);
@@ -57,7 +57,7 @@ fn member(out: &mut Vec<u8>, raw_key: &[u8], value: &[&[u8]]) {
 /// The value of a deprecated tag as the contents of a JSON string.
 fn text(reader: &mut Reader<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     let mut text = None;
-    reader.object(|reader, key| {
+    reader.members(|reader, key| {
         match &*key.text() {
             b"text" => text = Some(reader.string()?.raw.to_vec()),
             b"integer" => text = Some(reader.int64()?.to_string().into_bytes()),

@@ -19,8 +19,8 @@ impl<'a> Metrics<'a> {
     /// Reads a gauge.
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut metrics = Self::default();
-        reader.object(|reader, key| {
-            if &*key.text() != b"metrics" {
+        reader.object(|reader, name| {
+            if name != b"metrics" {
                 return reader.skip();
             }
             let start = reader.start();
@@ -68,10 +68,10 @@ fn read_map<'a>(
     reader: &mut Reader<'a>,
     mut each: impl FnMut(&'a [u8], bool, Metric<'_>),
 ) -> Result<(), Malformed> {
-    reader.object(|reader, name| {
+    reader.members(|reader, name| {
         let (mut unit, mut value) = (None, 0.0);
-        reader.object(|reader, key| {
-            match &*key.text() {
+        reader.object(|reader, name| {
+            match name {
                 b"unit" => unit = Some(reader.string()?),
                 b"value" => value = reader.double()?,
                 _ => reader.skip()?,

@@ -66,9 +66,28 @@ impl<'a> Reader<'a> {
         self.cursor.value().ok_or_else(|| self.damage())
     }
 
-    /// Calls `each` for every member of an object that is not null. It is to read the value.
-    #[inline]
+    /// Calls `each` with the name of every member of an object that is not null. It is to read the
+    /// value.
+    #[inline(always)]
     pub(super) fn object(
+        &mut self,
+        mut each: impl FnMut(&mut Self, &[u8]) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.members(|reader, name| {
+            let unescaped;
+            let name = if name.escaped {
+                unescaped = name.text();
+                &*unescaped
+            } else {
+                name.raw
+            };
+            each(reader, name)
+        })
+    }
+
+    /// The same with the names as they are written.
+    #[inline(always)]
+    pub(super) fn members(
         &mut self,
         mut each: impl FnMut(&mut Self, Str<'a>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
@@ -97,7 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&mut self) -> Result<Str<'a>, Malformed> {
         if self.cursor.peek() != Some(b'"') {
             return Err(self.mistyped());
