@@ -36,7 +36,7 @@ async fn ctrl_c_ends_it_early_and_well() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
-    for arguments in [["--duration", "0s"], ["--apps", "0"], ["--source", "gateway"]] {
+    for arguments in [["--duration", "0s"], ["--apps", "0"], ["--source", "syslog"]] {
         let ended = Command::new(&["demo"]).with_arguments(arguments).run().await;
         assert_eq!(ended.code, Some(78), "{}", ended.text());
         assert!(ended.stderr.join("\n").contains(arguments[0]), "{}", ended.text());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use firehose_nozzle::sim::foundation::{
-    CertificateFiles, Client, Foundation, FoundationConfig, RLP_SERVER_NAME,
+    CertificateFiles, Client, Foundation, FoundationConfig, LogStream, RLP_SERVER_NAME,
 };
 use firehose_nozzle::sim::hec::{
     ClientCertificates, HecServer, HecServerConfig, LedgerMode, ServerTls, TlsVersions, Token,
@@ -49,7 +49,8 @@ impl Peers {
     pub(crate) async fn start_with(client_secret: &str, hec_token: &str, config: FoundationConfig) -> Self {
         let clients =
             config.clients.into_iter().map(|client| Client { secret: client_secret.to_owned(), ..client });
-        let config = FoundationConfig { clients: clients.collect(), ..config };
+        // Without a gateway, `auto` is the v1 firehose where no log proxy is configured.
+        let config = FoundationConfig { clients: clients.collect(), log_stream: LogStream::Absent, ..config };
         let foundation = Foundation::start(config).await.expect("a foundation");
         let server = foundation.authority().server(&["127.0.0.1"]).expect("a certificate");
         let (chain, key) = (&server.cert_pem, &server.key_pem);

@@ -12,7 +12,7 @@ use firehose_nozzle::nozzle::config::{Config, Inputs};
 use firehose_nozzle::nozzle::status::{Status, StatusView};
 use firehose_nozzle::proto::loggregator::envelope::Message;
 use firehose_nozzle::proto::loggregator::{Envelope, Gauge, GaugeValue, Log};
-use firehose_nozzle::sim::foundation::{Foundation, FoundationConfig, RLP_SERVER_NAME};
+use firehose_nozzle::sim::foundation::{Connected, Foundation, FoundationConfig, RLP_SERVER_NAME};
 use firehose_nozzle::sim::hec::{
     ClientCertificates, HecServer, HecServerConfig, ServerTls, TlsVersions, Token,
 };
@@ -37,6 +37,8 @@ const CHUNK: usize = 100;
 pub(super) enum Source {
     /// The log proxy (v2).
     Grpc,
+    /// The gateway of the log proxy (v2, JSON).
+    Gateway,
     /// The traffic controller (v1).
     Firehose,
 }
@@ -86,9 +88,9 @@ impl World {
         let streams = config.source.streams.get();
         let nozzle = Nozzle::start(App::build(config).unwrap()).await;
         timeout(DEADLINE, nozzle.view.sources().wait_connected(streams)).await.unwrap();
-        let wanted = before.rlp + before.firehose + streams;
-        let open = self.foundation.wait_connected(DEADLINE, |open| open.rlp + open.firehose >= wanted);
-        open.await.unwrap();
+        let all = |open: &Connected| open.rlp + open.gateway + open.firehose;
+        let wanted = all(&before) + streams;
+        self.foundation.wait_connected(DEADLINE, |open| all(open) >= wanted).await.unwrap();
         nozzle
     }
 
@@ -113,14 +115,16 @@ impl World {
             ("SHUTDOWN_TIMEOUT", "1m".to_owned()),
         ]
         .into();
-        if source == Source::Grpc {
-            environment.extend([
+        match source {
+            Source::Grpc => environment.extend([
                 ("RLP_ADDRESS", self.foundation.rlp_address().to_string()),
                 ("RLP_SERVER_NAME", RLP_SERVER_NAME.to_owned()),
                 ("RLP_CA_FILE", text(&files.ca_file)),
                 ("RLP_CERT_FILE", text(&files.identity.cert_file)),
                 ("RLP_KEY_FILE", text(&files.identity.key_file)),
-            ]);
+            ]),
+            Source::Gateway => drop(environment.insert("LOGGREGATOR_SOURCE", "gateway".to_owned())),
+            Source::Firehose => drop(environment.insert("LOGGREGATOR_SOURCE", "firehose".to_owned())),
         }
         environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let (config, warnings) = Config::load(&Inputs::new(FlagValues::default(), environment)).unwrap();
