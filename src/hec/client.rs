@@ -97,7 +97,12 @@ impl Client {
             events: part.len(),
             doubt: Taken::No,
         };
-        request.wire = self.endpoint.encode(body.clone(), part.form).await;
+        request.wire = tokio::select! {
+            biased;
+            // First of all: counting what is left at a stop must not cost compressing it.
+            () = stop.cancelled() => return Err(Cutoff::Stopped),
+            wire = self.endpoint.encode(body.clone(), part.form) => wire,
+        };
         loop {
             if self.endpoint.outdated(&request.wire) {
                 request.wire = Wire::plain(body.clone());

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use futures_util::FutureExt;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpSocket;
 
@@ -167,6 +168,17 @@ async fn stopping_ends_a_delivery_wherever_it_is() {
     let outcome = client(&server).deliver(batch(5), &stopped).await;
     assert_eq!(outcome.undelivered, tally(5));
     assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_stopped_before_it_began_is_counted_at_once() {
+    let server = Server::answering(vec![success()]).await;
+    let client = client(&server);
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    // Large enough to be compressed on another thread, which one poll would not wait for.
+    let outcome = client.deliver(batch_of(100, 10_000), &stopped).now_or_never().unwrap();
+    assert_eq!(outcome.undelivered, tally(100));
 }
 
 #[tokio::test]
