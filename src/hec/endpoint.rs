@@ -132,7 +132,7 @@ impl Endpoint {
             Disposition::Accepted(Pace::SlowDown) => Signal::UpSlow,
             _ => Signal::Up,
         };
-        if disposition != Disposition::Accepted(Pace::Steady) {
+        if !matches!(disposition, Disposition::Accepted(_)) {
             self.ledger.error(describe(&exchange));
         }
         if let Some(notice) = permit.report(signal) {

@@ -182,6 +182,16 @@ async fn what_is_stopped_before_it_began_is_counted_at_once() {
 }
 
 #[tokio::test]
+async fn a_success_with_a_warning_is_no_error() {
+    for code in [24, 25] {
+        let server = Server::answering(vec![reply(200, &format!(r#"{{"code":{code}}}"#))]).await;
+        let client = client(&server);
+        deliver_all(&client, 5).await;
+        assert_eq!(client.status().last_error, None, "code {code}");
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_delivery_blocks_nobody() {
     let server = Server::answering(vec![reply(403, ""), Answer::Silence, success()]).await;
     let client = Arc::new(client(&server));
