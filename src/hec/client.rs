@@ -19,6 +19,9 @@ use super::status::Status;
 /// How often a waiting delivery looks whether its limit on attempts is reached.
 const PATIENCE_TICK: Duration = Duration::from_secs(1);
 
+/// By how much others are ahead of a delivery that got the endpoint held, when that ends.
+const HEAD_START: Duration = Duration::from_millis(100);
+
 /// A client for one HEC. Share it: several deliveries may run at once.
 pub struct Client {
     endpoint: Endpoint,
@@ -50,17 +53,28 @@ impl Client {
     pub async fn deliver(&self, batch: Batch, stop: &CancellationToken) -> Outcome {
         let mut repair = Repair::new(batch);
         let mut cutoff = Cutoff::Stopped;
+        let mut doubted = None;
         while let Some(part) = repair.next(self.endpoint.bytes_max()) {
-            match self.settle(&repair, &part, stop).await {
+            match self.settle(&repair, &part, doubted, stop).await {
                 Err(why) => {
                     repair.put_back(part);
                     cutoff = why;
                     break;
                 }
-                Ok((Verdict::Accepted, _)) => repair.accepted(&part),
-                Ok((Verdict::AfterOthers, _)) => repair.put_last(part),
-                Ok((Verdict::Refused(refusal), sent)) => repair.refused(part, refusal, sent),
-                Ok((Verdict::TooLarge(refusal), _)) => repair.too_large(part, refusal),
+                Ok((verdict, sent)) => {
+                    if verdict.is_foreign() {
+                        doubted = doubted.or_else(|| Some(self.endpoint.next_number()));
+                    }
+                    match verdict {
+                        Verdict::Accepted => repair.accepted(&part),
+                        Verdict::AfterOthers => {
+                            repair.put_last(part);
+                            self.let_others_try(stop).await;
+                        }
+                        Verdict::Refused(refusal) => repair.refused(part, refusal, sent),
+                        Verdict::TooLarge(refusal) => repair.too_large(part, refusal),
+                    }
+                }
             }
         }
         let outcome = repair.finish(cutoff);
@@ -85,6 +99,7 @@ impl Client {
         &self,
         repair: &Repair,
         part: &Part,
+        doubted: Option<u64>,
         stop: &CancellationToken,
     ) -> Result<(Verdict, Compression), Cutoff> {
         let patience = Patience::new(self.retries, self.endpoint.gate().progress());
@@ -96,8 +111,14 @@ impl Client {
             form: part.form,
             events: part.len(),
             doubt: Taken::No,
+            doubted,
         };
-        request.wire = self.endpoint.encode(body.clone(), part.form).await;
+        request.wire = tokio::select! {
+            biased;
+            // First of all: counting what is left at a stop must not cost compressing it.
+            () = stop.cancelled() => return Err(Cutoff::Stopped),
+            wire = self.endpoint.encode(body.clone(), part.form) => wire,
+        };
         loop {
             if self.endpoint.outdated(&request.wire) {
                 request.wire = Wire::plain(body.clone());
@@ -112,6 +133,17 @@ impl Client {
                 Attempt::Verdict(verdict) => return Ok((verdict, request.wire.encoding)),
                 Attempt::Again(doubt) => request.doubt = doubt,
             }
+        }
+    }
+
+    /// Leaves the first try after a hold to a delivery whose data may be taken: only a success
+    /// shows whether a refused event, or what refused it, is to blame.
+    async fn let_others_try(&self, stop: &CancellationToken) {
+        let wait = self.endpoint.gate().view().next_try.unwrap_or_default() + HEAD_START;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 

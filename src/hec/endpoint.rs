@@ -49,6 +49,8 @@ pub(crate) struct Request {
     pub(crate) events: usize,
     /// Whether the last attempt with this part may have been taken.
     pub(crate) doubt: Taken,
+    /// [`Endpoint::next_number`] when a part of the batch was first refused without HEC's word.
+    pub(crate) doubted: Option<u64>,
 }
 
 /// What an attempt means for the part.
@@ -71,6 +73,17 @@ pub(crate) enum Verdict {
     Refused(Refusal),
     /// It is too large.
     TooLarge(Refusal),
+}
+
+impl Verdict {
+    /// Whether it is a refusal that may not be the HEC's own.
+    pub(crate) fn is_foreign(self) -> bool {
+        match self {
+            Self::Accepted => false,
+            Self::AfterOthers => true,
+            Self::Refused(refusal) | Self::TooLarge(refusal) => refusal.code.is_none(),
+        }
+    }
 }
 
 impl Endpoint {
@@ -108,6 +121,11 @@ impl Endpoint {
         wire.encoding == Compression::Gzip && self.learned().compression() == Compression::None
     }
 
+    /// The number of the request that is sent next.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.learned().next_number()
+    }
+
     /// The body as it is to be sent.
     pub(crate) async fn encode(&self, body: Bytes, form: Form) -> Wire {
         if form == Form::Usual && self.learned().compression() == Compression::Gzip {
@@ -121,18 +139,18 @@ impl Endpoint {
     ///
     /// When dropped half-way nobody knows whether the server took it; the permit goes back.
     pub(crate) async fn attempt(&self, permit: Permit<'_>, request: &Request) -> Attempt {
-        let channel = self.learned().channel();
+        let sent = self.learned().send();
         self.ledger.request(request.raw, request.wire.bytes.len(), request.doubt);
-        let exchange = self.transport.post(&request.wire, channel).await;
+        let exchange = self.transport.post(&request.wire, sent.channel).await;
         self.ledger.exchange(&exchange);
-        let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, channel);
+        let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, sent);
         let signal = match disposition {
             Disposition::Retry { after, .. } => Signal::Down { after },
             Disposition::Hold(reason) => Signal::Hold(reason),
             Disposition::Accepted(Pace::SlowDown) => Signal::UpSlow,
             _ => Signal::Up,
         };
-        if disposition != Disposition::Accepted(Pace::Steady) {
+        if !matches!(disposition, Disposition::Accepted(_)) {
             self.ledger.error(describe(&exchange));
         }
         if let Some(notice) = permit.report(signal) {

@@ -30,7 +30,8 @@ pub enum HoldReason {
     MediaType,
     /// A 2xx whose body is not a success of HEC.
     NotHec(StatusCode),
-    /// Single events are refused with 400 by something that never answered as HEC does.
+    /// Single events are refused with 400 or 413 by something that does not answer as HEC does,
+    /// and nothing was taken since.
     RefusesAll(StatusCode),
     /// Any other status that no retry will cure.
     Unexpected(StatusCode),
@@ -64,7 +65,7 @@ impl HoldReason {
                 "check that the URL is a HEC's; for a compatible server that is not Splunk choose lenient responses"
             }
             Self::RefusesAll(_) => {
-                "check that the URL is a HEC's and that its scheme (http or https) is right; no reply so far was a HEC's"
+                "check that the URL is a HEC's and that its scheme (http or https) is right, and look into the log of the gateway in front of it, if any: the replies are not a HEC's"
             }
             Self::Unexpected(_) => "look for a proxy or gateway between here and the HEC, and into its log",
             Self::Certificate => {

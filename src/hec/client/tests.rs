@@ -212,8 +212,23 @@ async fn too_large_requests_become_smaller_ones_and_stay_so() {
     client.deliver(batch_of(300, 1000), &CancellationToken::new()).await;
     let after = server.seen();
     assert_eq!(refused(&after), refused(&before), "the limit is remembered");
-    let alone = client.deliver(batch_of(1, limit + 1), &CancellationToken::new()).await;
-    assert_eq!((alone.rejected[0].code, alone.rejected[0].status.as_u16()), (None, 413));
+    let mut mixed = Batch::new(Arc::from("main"), 1024);
+    mixed.buffer().extend_from_slice("x".repeat(limit + 1).as_bytes());
+    mixed.commit(1);
+    for line in batch_of(30, 1000).body().split_inclusive(|byte| *byte == b'\n') {
+        mixed.buffer().extend_from_slice(line);
+        mixed.commit(1);
+    }
+    let client = Arc::new(client);
+    let mut delivery = Tasks::new();
+    let its_client = client.clone();
+    delivery.spawn("delivery", async move { its_client.deliver(mixed, &CancellationToken::new()).await });
+    until(&client, held).await;
+    skip(Duration::from_secs(5)).await;
+    let outcome = ended(delivery).await;
+    assert_eq!(outcome.delivered.events, 30);
+    assert_eq!((outcome.rejected[0].code, outcome.rejected[0].status.as_u16()), (None, 413));
+    assert_eq!(outcome.rejected[0].tally.events, 1, "only what is too large by itself");
 }
 
 #[tokio::test]

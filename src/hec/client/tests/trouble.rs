@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::FutureExt;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpSocket;
 
@@ -129,6 +131,59 @@ async fn something_that_is_no_hec_never_gets_to_judge_events() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_turns_bad_in_front_of_a_good_hec_destroys_nothing() {
+    for status in [400, 413] {
+        let bad = Arc::new(AtomicBool::new(false));
+        let script = bad.clone();
+        let server = Server::start(move |_, _| match script.load(Ordering::Relaxed) {
+            true => reply(status, "<html>The gateway is out of sorts</html>"),
+            false => success(),
+        })
+        .await;
+        let client = Arc::new(client(&server));
+        deliver_all(&client, 5).await;
+        bad.store(true, Ordering::Relaxed);
+        let deliveries = [4, 1, 9].map(|n| (n, start(&client, n, &CancellationToken::new())));
+        until(&client, held).await;
+        for _ in 0..5 {
+            skip(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        until(&client, held).await;
+        assert!(client.status().counters.events_rejected.is_empty(), "{status}");
+        bad.store(false, Ordering::Relaxed);
+        skip(Duration::from_secs(61)).await;
+        for (n, delivery) in deliveries {
+            assert_eq!(ended(delivery).await, Outcome { delivered: tally(n), ..Outcome::default() });
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bad_event_alone_in_its_batch_waits_for_others_to_be_taken() {
+    for status in [400, 413] {
+        let server = Server::start(move |_, request| {
+            if request.body.len() < 100 { reply(status, "<html>no</html>") } else { success() }
+        })
+        .await;
+        let client = Arc::new(client(&server));
+        deliver_all(&client, 5).await;
+        let alone = start(&client, 1, &CancellationToken::new());
+        until(&client, held).await;
+        let others =
+            [start(&client, 5, &CancellationToken::new()), start(&client, 7, &CancellationToken::new())];
+        tokio::task::yield_now().await;
+        skip(Duration::from_secs(5)).await;
+        for (delivery, n) in others.into_iter().zip([5, 7]) {
+            assert_eq!(ended(delivery).await.delivered, tally(n));
+        }
+        let outcome = ended(alone).await;
+        assert_eq!((outcome.total(), outcome.rejected[0].status.as_u16()), (tally(1), status));
+        assert_eq!(client.status().gate, GateState::Open);
+    }
+}
+
+#[tokio::test]
 async fn one_sender_tries_while_the_others_wait() {
     let server = Server::answering(vec![reply(403, r#"{"code":1}"#), success()]).await;
     let client = Arc::new(client(&server));
@@ -167,6 +222,27 @@ async fn stopping_ends_a_delivery_wherever_it_is() {
     let outcome = client(&server).deliver(batch(5), &stopped).await;
     assert_eq!(outcome.undelivered, tally(5));
     assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_stopped_before_it_began_is_counted_at_once() {
+    let server = Server::answering(vec![success()]).await;
+    let client = client(&server);
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    // Large enough to be compressed on another thread, which one poll would not wait for.
+    let outcome = client.deliver(batch_of(100, 10_000), &stopped).now_or_never().unwrap();
+    assert_eq!(outcome.undelivered, tally(100));
+}
+
+#[tokio::test]
+async fn a_success_with_a_warning_is_no_error() {
+    for code in [24, 25] {
+        let server = Server::answering(vec![reply(200, &format!(r#"{{"code":{code}}}"#))]).await;
+        let client = client(&server);
+        deliver_all(&client, 5).await;
+        assert_eq!(client.status().last_error, None, "code {code}");
+    }
 }
 
 #[tokio::test]
