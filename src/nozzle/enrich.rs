@@ -23,10 +23,12 @@ pub struct Enricher {
 /// What is known about the app of an event.
 #[derive(Debug)]
 pub enum Enrichment<'a> {
-    /// All there is to know.
+    /// The app, as far as it could be found out.
     Known(&'a App),
-    /// Nothing, and waiting would not help.
+    /// There is nothing to know.
     Unknown,
+    /// Nothing is known for the time being: the look-up failed, takes long, or could not be queued.
+    Unavailable,
     /// A look-up of this app is under way.
     Pending(&'a str),
 }
@@ -65,7 +67,8 @@ impl Enricher {
             let Ok(text) = std::str::from_utf8(id) else { return Enrichment::Unknown };
             let app = match self.metadata.lookup(text) {
                 Lookup::Known(app) => app,
-                Lookup::Missing | Lookup::Unavailable => return Enrichment::Unknown,
+                Lookup::Missing => return Enrichment::Unknown,
+                Lookup::Unavailable => return Enrichment::Unavailable,
                 Lookup::Pending => return Enrichment::Pending(text),
             };
             if self.known.len() >= APPS_MAX {

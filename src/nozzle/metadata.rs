@@ -29,7 +29,7 @@ mod places;
 mod stats;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::future::Future;
 use std::sync::atomic::AtomicU64;

@@ -63,6 +63,8 @@ pub struct App {
     /// The index the app asks for, of at most 255 bytes and free of control characters; else as the app
     /// has it, so it may be empty or blank.
     pub index: Option<Arc<str>>,
+    /// Whether the app may ask for an index that could not be read yet.
+    pub index_unread: bool,
     /// Whether the app asks for its events to be dropped.
     pub muted: bool,
 }
@@ -78,7 +80,7 @@ impl App {
             org_guid: known(&facts.org_guid),
         };
         let index = facts.label_index.as_ref().or(env_index).cloned();
-        Self { fragment: render(&names, fields), names, index, muted: facts.muted }
+        Self { fragment: render(&names, fields), names, index, index_unread: false, muted: facts.muted }
     }
 }
 

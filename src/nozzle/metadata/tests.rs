@@ -18,7 +18,7 @@ const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 
 /// All fields, no index, no renewal, and a rate that is no limit.
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         fields: Fields { app_name: true, org_name: true, org_guid: true, space_name: true, space_guid: true },
         ignore_missing: true,
