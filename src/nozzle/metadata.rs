@@ -167,6 +167,11 @@ impl Metadata {
         }
     }
 
+    /// Whether nothing is known and never will be.
+    pub fn is_off(&self) -> bool {
+        self.shared.is_none()
+    }
+
     /// A number that changes whenever an answer may have: what a worker remembered under another
     /// generation has to be asked again.
     pub fn generation(&self) -> u64 {
