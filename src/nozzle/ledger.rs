@@ -163,7 +163,8 @@ pub struct Intake {
     pub encoded: Tally,
     /// Envelopes that went to, or (negative) came back from parking.
     pub parked: i64,
-    /// Envelopes of apps that could not be looked up, or not in time.
+    /// Events that went out although their app, or the index in its environment, could not be looked
+    /// up yet.
     pub unenriched: u64,
     /// Events whose own time was unusable and that carry the time of arrival instead.
     pub retimed: u64,
@@ -311,8 +312,8 @@ pub struct Snapshot {
     pub events: Events,
     /// Frames or envelopes that could not be decoded, by kind; not part of the balance.
     pub malformed: BTreeMap<String, u64>,
-    /// Envelopes whose app could not be looked up, or not in time: their events have names from tags
-    /// only, and go to the default index.
+    /// Events that went out although their app, or the index in its environment, could not be looked
+    /// up yet: names from tags only, or the default index instead of the app's own.
     pub unenriched: u64,
     /// Events whose own time was unusable.
     pub retimed: u64,

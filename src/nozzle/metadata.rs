@@ -16,9 +16,10 @@
 //!   look-ups under way and [`Settings::rate_per_second`] calls per second;
 //! - an answer once known is served while it is being renewed, and a failure never replaces it;
 //! - a failure is never taken for absence: only Cloud Controller's own "not found" makes an app
-//!   [`Lookup::Missing`].
+//!   [`Lookup::Missing`];
+//! - no index an app asks for is longer than 255 bytes or holds control characters.
 //!
-//! Not responsible for: parking events while a look-up is pending, what an index may be called.
+//! Not responsible for: parking events while a look-up is pending, what else an index may be called.
 
 mod app;
 mod cloud_controller;
@@ -28,9 +29,10 @@ mod places;
 mod stats;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::future::Future;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -105,6 +107,8 @@ struct Shared {
     queue: async_channel::Sender<Arc<str>>,
     controller: CloudController,
     list: Mutex<ListStats>,
+    /// See [`MetadataStats::indexes_refused`].
+    indexes_refused: AtomicU64,
 }
 
 impl Shared {
@@ -144,6 +148,7 @@ impl Metadata {
             queue: sender,
             controller: CloudController::new(foundation, settings.rate_per_second),
             list: Mutex::default(),
+            indexes_refused: AtomicU64::new(0),
         });
         let places = Places::new(settings.fields, settings.org_space_ttl, timing.retry);
         let engine = Engine { shared: Arc::clone(&shared), settings, places, timing };
@@ -160,6 +165,11 @@ impl Metadata {
             Some(shared) => shared.table.lookup(app_id, Instant::now(), &shared.queue),
             None => Lookup::Missing,
         }
+    }
+
+    /// Whether nothing is known and never will be.
+    pub fn is_off(&self) -> bool {
+        self.shared.is_none()
     }
 
     /// A number that changes whenever an answer may have: what a worker remembered under another

@@ -69,7 +69,8 @@ fn report(before: &Snapshot, after: &Snapshot) {
     if unenriched > 0 {
         tracing::warn!(
             events = unenriched,
-            "events went out without a look-up of their app: names come from tags only, and its own index and muting were not applied; the Cloud Controller fails or is slow, or METADATA_WAIT or METADATA_RATE is too low"
+            next_step = "see metadata in /status.json: with failures, look for their warnings; without, raise METADATA_RATE or METADATA_WAIT",
+            "events went out without a look-up of their app, or of the index in its environment: names come from tags only or its own index was not applied, nor its muting if the app is not known"
         );
     }
 }

@@ -5,6 +5,8 @@
 //! empty: parked envelopes go out as they are, open batches are sealed.
 
 #[cfg(test)]
+mod lookup_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -323,13 +325,10 @@ impl Stages {
             AppId::None => Enrichment::Unknown,
             _ => self.enricher.app(event.app.text()),
         };
-        let app = match enrichment {
-            Enrichment::Known(app) => Some(app),
-            Enrichment::Unknown => None,
-            Enrichment::Unavailable => {
-                intake.unenriched += 1;
-                None
-            }
+        let (app, unenriched) = match enrichment {
+            Enrichment::Known(app) => (Some(app), app.index_unread),
+            Enrichment::Unknown => (None, false),
+            Enrichment::Unavailable => (None, true),
             Enrichment::Pending(id) => {
                 let parked = !passage.parked_before
                     && self.parking.park(id, passage.kind, passage.arrived, bytes, passage.now);
@@ -337,8 +336,7 @@ impl Stages {
                     intake.parked += 1;
                     return;
                 }
-                intake.unenriched += 1;
-                None
+                (None, true)
             }
         };
         if app.is_some_and(|app| app.muted) {
@@ -365,6 +363,7 @@ impl Stages {
         } else {
             intake.encoded.events += written.events;
             intake.encoded.units += 1;
+            intake.unenriched += if unenriched { written.events } else { 0 };
         }
     }
 }

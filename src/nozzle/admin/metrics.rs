@@ -49,7 +49,7 @@ pub(super) fn render(status: &Status) -> String {
     page.counter("nozzle_events_delivered_total", "Events HEC has accepted.", ledger.events.delivered);
     page.counter(
         "nozzle_events_unenriched_total",
-        "Events that went out before their app was looked up.",
+        "Events that went out without a look-up of their app or its index.",
         ledger.unenriched,
     );
     page.counter("nozzle_events_retimed_total", "Events whose own time was unusable.", ledger.retimed);

@@ -4,6 +4,17 @@ use std::sync::Arc;
 
 use super::Settings;
 
+/// The longest index an app may ask for. It stands twice in each event of the app, and nobody but the
+/// app's developer has a say in it: without a bound one app could fill the room for all.
+const INDEX_BYTES_MAX: usize = 255;
+/// What an index has to be, in words.
+pub(super) const INDEX_EXPECTED: &str = "at most 255 bytes without control characters";
+
+/// Whether an app may ask for this index. An empty or blank one is for Splunk to judge.
+pub(super) fn is_index(text: &str) -> bool {
+    text.len() <= INDEX_BYTES_MAX && !text.contains(char::is_control)
+}
+
 /// Which names and ids go into events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
@@ -49,8 +60,11 @@ pub struct App {
     pub fragment: Box<[u8]>,
     /// The names themselves.
     pub names: AppNames,
-    /// The index the app asks for; as the app has it, so it may be empty or blank.
+    /// The index the app asks for, of at most 255 bytes and free of control characters; else as the app
+    /// has it, so it may be empty or blank.
     pub index: Option<Arc<str>>,
+    /// Whether the app may ask for an index that could not be read yet.
+    pub index_unread: bool,
     /// Whether the app asks for its events to be dropped.
     pub muted: bool,
 }
@@ -66,7 +80,7 @@ impl App {
             org_guid: known(&facts.org_guid),
         };
         let index = facts.label_index.as_ref().or(env_index).cloned();
-        Self { fragment: render(&names, fields), names, index, muted: facts.muted }
+        Self { fragment: render(&names, fields), names, index, index_unread: false, muted: facts.muted }
     }
 }
 
@@ -80,6 +94,8 @@ pub(super) struct Facts {
     pub(super) org: Option<Arc<str>>,
     /// The label's index, if labels count.
     pub(super) label_index: Option<Arc<str>>,
+    /// Whether the label asks for what cannot be an index: then the default applies.
+    pub(super) label_refused: bool,
     pub(super) muted: bool,
 }
 
@@ -95,7 +111,7 @@ impl Facts {
 
     /// Whether the environment can have a say in the app's index.
     pub(super) fn needs_env(&self, settings: &Settings) -> bool {
-        settings.index_from_env && self.label_index.is_none() && !self.muted
+        settings.index_from_env && self.label_index.is_none() && !self.label_refused && !self.muted
     }
 
     /// Fills names this answer lacks from an earlier one about the same space.

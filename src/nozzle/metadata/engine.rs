@@ -1,5 +1,6 @@
 //! The task behind the table: look-ups as they are queued, and the list of all apps.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use futures_util::future::{join_all, join3};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use url::Url;
 
-use super::app::Facts;
+use super::app::{Facts, INDEX_EXPECTED, is_index};
 use super::cloud_controller::CallError;
 use super::places::Places;
 use super::table::{EnvAnswer, Found, Need, Outcome};
@@ -85,7 +86,7 @@ impl Engine {
     pub(super) async fn run(self, queue: Receiver<Arc<str>>) {
         let log = Log::default();
         let look_ups = join_all((0..LOOK_UPS_MAX).map(|_| self.look_ups(&queue, &log)));
-        join3(look_ups, self.list(), self.review()).await;
+        join3(look_ups, self.list(&log), self.review()).await;
     }
 
     async fn look_ups(&self, queue: &Receiver<Arc<str>>, log: &Log) {
@@ -109,6 +110,9 @@ impl Engine {
             }
         };
         let facts = answer.app.facts(&self.settings);
+        if facts.label_refused {
+            self.refuse_index(id, "label", log);
+        }
         self.places.learn(answer.included, Instant::now());
         let env = facts.needs_env(&self.settings);
         self.rest(id, facts, true, env, log).await
@@ -120,6 +124,10 @@ impl Engine {
         let env = match env {
             false => EnvAnswer::Unasked,
             true => match controller.env_index(id).await {
+                Ok(Some(index)) if !is_index(&index) => {
+                    self.refuse_index(id, "environment variable", log);
+                    EnvAnswer::Index(None)
+                }
                 Ok(index) => EnvAnswer::Index(index.map(Arc::from)),
                 Err(error) => {
                     log.environment(id, &error);
@@ -130,11 +138,16 @@ impl Engine {
         Outcome::Found(Box::new(Found { facts, fresh, names_again, env }))
     }
 
-    async fn list(&self) {
+    fn refuse_index(&self, id: &str, place: &'static str, log: &Log) {
+        self.shared.indexes_refused.fetch_add(1, Ordering::Relaxed);
+        log.index(id, place);
+    }
+
+    async fn list(&self, log: &Log) {
         let period = [self.settings.app_ttl, self.settings.org_space_ttl];
         let period = period.into_iter().filter(|ttl| !ttl.is_zero()).min();
         loop {
-            self.pass().await;
+            self.pass(log).await;
             match period {
                 // Instances that were started together drift apart.
                 Some(period) => sleep(period.mul_f64(0.9 + 0.1 * fastrand::f64())).await,
@@ -144,14 +157,14 @@ impl Engine {
     }
 
     /// Reads the list from its start to its end, however long that takes.
-    async fn pass(&self) {
+    async fn pass(&self, log: &Log) {
         let mut next: Option<Url> = None;
         let mut failures = 0;
         let before = *self.shared.list();
         let fresh = ListStats { running: true, pages: 0, apps: 0, skipped: 0, ..before };
         *self.shared.list() = fresh;
         loop {
-            match self.page(next.as_ref()).await {
+            match self.page(next.as_ref(), log).await {
                 Ok(Some(url)) => (next, failures) = (Some(url), 0),
                 Ok(None) => break,
                 Err(error) => {
@@ -181,7 +194,7 @@ impl Engine {
     }
 
     /// Reads one page; returns where the next one is.
-    async fn page(&self, url: Option<&Url>) -> Result<Option<Url>, CallError> {
+    async fn page(&self, url: Option<&Url>, log: &Log) -> Result<Option<Url>, CallError> {
         let controller = &self.shared.controller;
         let mut page = controller.apps(url, self.settings.fields.needs_space()).await?;
         let next = match page.next() {
@@ -201,6 +214,9 @@ impl Engine {
             .into_iter()
             .map(|app| {
                 let mut facts = app.facts(&self.settings);
+                if facts.label_refused {
+                    self.refuse_index(&app.guid, "label", log);
+                }
                 self.places.fill_known(&mut facts, now);
                 (Arc::from(app.guid), facts)
             })
@@ -228,11 +244,12 @@ impl Engine {
     }
 }
 
-/// Logs of what fails for many apps at once.
+/// Logs of what may go wrong for many apps at once.
 #[derive(Default)]
 struct Log {
     look_ups: Sparse,
     environments: Sparse,
+    indexes: Sparse,
 }
 
 impl Log {
@@ -247,6 +264,19 @@ impl Log {
             tracing::warn!(
                 app_guid, %error, unlogged,
                 "cannot read the environment of apps, their events go to the default index"
+            );
+        }
+    }
+
+    fn index(&self, app_guid: &str, place: &'static str) {
+        if let Some(unlogged) = self.indexes.turn(Instant::now()) {
+            tracing::warn!(
+                app_guid,
+                place,
+                expected = INDEX_EXPECTED,
+                unlogged,
+                next_step = "let the app's developer correct SPLUNK_INDEX there",
+                "apps ask for an index that cannot be one, their events go to the default index"
             );
         }
     }

@@ -1,5 +1,7 @@
 //! Counts and states for the status page.
 
+use std::sync::atomic::Ordering;
+
 use serde::Serialize;
 
 use super::Shared;
@@ -26,6 +28,8 @@ pub struct MetadataStats {
     pub queue_full: u64,
     /// Apps that had to make room for others.
     pub evicted: u64,
+    /// Indexes apps asked for that cannot be one, each time one was read.
+    pub indexes_refused: u64,
     /// Calls by kind.
     pub calls: CallStats,
     /// Calls that brought no usable answer; that an app does not exist is an answer.
@@ -81,6 +85,7 @@ pub(super) fn collect(shared: &Shared) -> MetadataStats {
         queued: shared.queue.len(),
         queue_full: shared.table.queue_full(),
         evicted: shared.table.evicted(),
+        indexes_refused: shared.indexes_refused.load(Ordering::Relaxed),
         calls: CallStats {
             apps: controller.calls(Call::App),
             pages: controller.calls(Call::List),

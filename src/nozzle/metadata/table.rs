@@ -86,8 +86,16 @@ impl Table {
             if !due {
                 return answer;
             }
+            if queue.is_full() {
+                self.queue_full.fetch_add(1, Ordering::Relaxed);
+                return entry.answer_if_not_queued(now);
+            }
         } else if Uuid::try_parse(id).is_err() {
             return Lookup::Missing;
+        } else if queue.is_full() {
+            // While the queue is full each event comes here: none may hold up the others.
+            self.queue_full.fetch_add(1, Ordering::Relaxed);
+            return Lookup::Unavailable;
         }
         self.ask(id, now, queue)
     }

@@ -18,7 +18,7 @@ const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 
 /// All fields, no index, no renewal, and a rate that is no limit.
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         fields: Fields { app_name: true, org_name: true, org_guid: true, space_name: true, space_guid: true },
         ignore_missing: true,
@@ -291,6 +291,46 @@ async fn the_environment_is_read_only_where_it_counts() {
     }
     let expected = CallStats { pages: 1, environments: 1, ..CallStats::default() };
     assert_eq!(rig.metadata.stats().calls, expected);
+}
+
+#[tokio::test]
+async fn an_index_that_cannot_be_one_is_refused_and_counted() {
+    let (longest, long) = ("i".repeat(255), "i".repeat(256));
+    let cases = [
+        (json!({}), json!(longest), Some(longest.as_str())),
+        (json!({}), json!(long), None),
+        (json!({}), json!("a\nb"), None),
+        (json!({}), json!([long]), None),
+        (json!({}), json!(""), Some("")),
+        (json!({}), json!(" "), Some(" ")),
+        // A label wins over the environment even if it is no use.
+        (json!({"SPLUNK_INDEX": long}), json!("env"), None),
+        (json!({"SPLUNK_INDEX": "a\u{7f}"}), json!("env"), None),
+        (json!({"SPLUNK_INDEX": " "}), json!("env"), Some(" ")),
+    ];
+    let refused = cases.iter().filter(|case| case.2.is_none()).count() as u64;
+    let settings = Settings { index_from_env: true, index_from_label: true, ..settings() };
+    for listed in [true, false] {
+        let rig = Rig::start(settings.clone(), |fake| {
+            if !listed {
+                fake.hold("/v3/apps");
+            }
+            for (n, (labels, index, _)) in cases.iter().enumerate() {
+                let (labels, env) = (labels.clone(), json!({"SPLUNK_INDEX": index}));
+                let app = FakeApp { labels, env, space: "space-1".into(), ..FakeApp::default() };
+                fake.script().apps.insert(format!("{n}{}", &A[1..]), app);
+            }
+        })
+        .await;
+        if listed {
+            rig.listed().await;
+        }
+        for (n, (_, _, expected)) in cases.iter().enumerate() {
+            let lookup = rig.settled(&format!("{n}{}", &A[1..])).await;
+            assert_eq!(known(&lookup).index.as_deref(), *expected, "{n}");
+        }
+        assert_eq!(rig.metadata.stats().indexes_refused, refused);
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::nozzle::metadata::Settings;
-use crate::nozzle::metadata::app::Facts;
+use crate::nozzle::metadata::app::{Facts, is_index};
 
 /// The label and environment variable that choose an app's index.
 const INDEX_KEY: &str = "SPLUNK_INDEX";
@@ -75,10 +75,12 @@ impl AppResource {
     /// What the app says about itself; its space's name and org are still to be found.
     pub(in super::super) fn facts(&self, settings: &Settings) -> Facts {
         let label = |key| self.metadata.labels.get(key).and_then(Value::as_str);
+        let index = label(INDEX_KEY).filter(|_| settings.index_from_label);
         Facts {
             name: Arc::from(&*self.name),
             space_guid: self.relationships.space.guid(),
-            label_index: label(INDEX_KEY).filter(|_| settings.index_from_label).map(Arc::from),
+            label_index: index.filter(|index| is_index(index)).map(Arc::from),
+            label_refused: index.is_some_and(|index| !is_index(index)),
             muted: label(MUTE_KEY) == Some("true"),
             ..Facts::default()
         }

@@ -53,8 +53,16 @@ pub(super) struct Known {
 #[derive(Debug)]
 enum Env {
     Unasked,
-    Answered { index: Option<Arc<str>>, read_at: Instant },
-    Failed { last: Option<Arc<str>>, again: Instant },
+    Answered {
+        index: Option<Arc<str>>,
+        read_at: Instant,
+    },
+    /// `unread` if it never succeeded before.
+    Failed {
+        last: Option<Arc<str>>,
+        unread: bool,
+        again: Instant,
+    },
 }
 
 impl Env {
@@ -62,6 +70,14 @@ impl Env {
         match self {
             Self::Unasked => None,
             Self::Answered { index, .. } | Self::Failed { last: index, .. } => index.as_ref(),
+        }
+    }
+
+    fn is_unread(&self) -> bool {
+        match self {
+            Self::Unasked => true,
+            Self::Answered { .. } => false,
+            Self::Failed { unread, .. } => *unread,
         }
     }
 }
@@ -229,10 +245,12 @@ impl Entry {
             EnvAnswer::Index(index) => Env::Answered { index, read_at: now },
             EnvAnswer::Failed { lasting } => {
                 let pause = if lasting { rules.retry.lasting } else { rules.retry.growing(self.failures) };
-                Env::Failed { last: env.index().cloned(), again: now + pause }
+                Env::Failed { last: env.index().cloned(), unread: env.is_unread(), again: now + pause }
             }
         };
-        let app = Arc::new(App::new(&facts, env.index(), rules.settings.fields));
+        let index_unread = facts.needs_env(&rules.settings) && env.is_unread();
+        let app = App { index_unread, ..App::new(&facts, env.index(), rules.settings.fields) };
+        let app = Arc::new(app);
         let mut known = Known { app, facts, env, tried, read_at, names_again, due: None };
         known.tried |=
             looked_up || !(known.wants_env(now, rules) || known.facts.lacks_names(rules.settings.fields));

@@ -224,6 +224,26 @@ fn a_full_queue_is_answered_at_once_and_leaves_no_trace() {
 }
 
 #[test]
+fn a_full_queue_costs_readers_no_exclusive_lock() {
+    let bench = Bench::new(Settings { index_from_env: true, ..settings() }, 10, 1);
+    bench.lookup(&id(0));
+    bench.table.learn(vec![(A.into(), facts("a"))], bench.now);
+    let reading = bench.table.read();
+    std::thread::scope(|scope| {
+        let (sender, answers) = std::sync::mpsc::channel();
+        let bench = &bench;
+        scope.spawn(move || sender.send((bench.lookup(&id(1)), bench.lookup(A))));
+        let answers = answers.recv_timeout(SECOND * 5);
+        // Lets the other thread end in any case.
+        drop(reading);
+        let (unknown, known_in_part) = answers.expect("waited for the reader");
+        assert!(matches!(unknown, Lookup::Unavailable), "{unknown:?}");
+        assert!(matches!(known_in_part, Lookup::Known(_)), "{known_in_part:?}");
+    });
+    assert_eq!(bench.table.queue_full(), 2);
+}
+
+#[test]
 fn those_not_asked_for_the_longest_make_room() {
     let mut bench = Bench::new(settings(), 4, 10);
     let listed = (0..3).map(|n| (id(n).into(), facts("app"))).collect();
