@@ -215,7 +215,7 @@ impl<'a> Cursor<'a> {
         (self.at > start).then_some(())
     }
 
-    /// Reads any value, nested at most [`DEPTH_MAX`](nesting::DEPTH_MAX) deep, and goes past it.
+    /// Reads any value, nested at most `DEPTH_MAX` deep, and goes past it.
     pub fn value(&mut self) -> Option<()> {
         let mut nesting = Nesting::default();
         loop {

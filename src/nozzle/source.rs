@@ -12,9 +12,9 @@
 //!   again ([`reconnect`]), and it never gives up.
 //! - A stream that is silent for too long is replaced, however open it looks.
 //! - The old connection is closed before the new one is opened; except that a stream which the
-//!   platform is going to end for its age is renewed before ([`renewal`]).
+//!   platform is going to end for its age is renewed before (`renewal`).
 //! - Where to read from follows from the configuration and the API root alone, never from a failure
-//!   ([`auto`]).
+//!   (`auto`).
 //!
 //! Not done here: decoding, and counting envelopes.
 

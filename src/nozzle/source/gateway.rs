@@ -3,7 +3,7 @@
 //!
 //! Events are handed on undecoded. One connection carries one stream. The gateway writes a
 //! heartbeat after 15 s of silence, ends each stream at 14 minutes (see
-//! [`renewal`](super::renewal)), and answers 404 to whatever token it cannot accept.
+//! `renewal`), and answers 404 to whatever token it cannot accept.
 
 mod answer;
 mod body;
