@@ -222,9 +222,10 @@ impl Line<'_> {
     fn write_truncated(&self, batch: &mut Batch, event_type: EventType, body: &Body<'_>, mut length: usize) {
         let mut text_bytes = shape::text(body).len();
         loop {
-            // Every byte of text takes at least one of JSON; JSON that becomes text takes more.
-            let excess = length.saturating_sub(self.encoder.event_bytes_max);
-            text_bytes = text_bytes.saturating_sub(excess);
+            // As much as would fit if all of the event were text, and a little less each time: how much a
+            // byte of text takes depends on how it is escaped.
+            let share = text_bytes.saturating_mul(self.encoder.event_bytes_max) / length.max(1);
+            text_bytes = share.min(text_bytes - text_bytes / 32).min(text_bytes.saturating_sub(1));
             self.write_object(batch.buffer(), event_type, &shape::with_text_cut(*body, text_bytes));
             length = batch.buffer().len() - batch.committed();
             if length <= self.encoder.event_bytes_max || text_bytes == 0 {

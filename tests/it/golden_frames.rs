@@ -318,3 +318,25 @@ fn deprecated_tags_say_the_same_as_plain_ones() {
     assert!(plain.len() > 20, "{}", plain.len());
     assert_eq!(plain, deprecated);
 }
+
+#[test]
+fn a_text_that_is_cut_keeps_what_fits() {
+    let encoder = Encoder::new(EncoderSettings {
+        events: EventType::ALL.into_iter().collect(),
+        event_bytes_max: 10_000,
+        ..EncoderSettings::default()
+    });
+    // Each byte of these takes one, two, three or six bytes of JSON.
+    for filler in [&b"x"[..], b"\"", b"\xff", b"\x01"] {
+        let log = loggregator::Log { payload: filler.repeat(20_000).into(), r#type: 0 };
+        let message = Some(loggregator::envelope::Message::Log(log));
+        let bytes = loggregator::Envelope { timestamp: 1, message, ..Default::default() }.encode_to_vec();
+        let envelope = v2::Envelope::parse(&bytes).unwrap();
+        let event = Event::from_v2(&envelope).unwrap().unwrap();
+        let mut batch = Batch::new(Arc::from("main"), 0);
+        let context = Context { index: b"", names: &[], app_index: None, arrived: UnixNanos::now() };
+        assert!(encoder.encode(&event, &context, &mut batch).truncated);
+        assert!(batch.committed() <= 10_000, "{filler:?}: {}", batch.committed());
+        assert!(batch.committed() > 9_000, "{filler:?}: {}", batch.committed());
+    }
+}

@@ -133,7 +133,7 @@ pub(in super::super) static FIREHOSE_KEEP_ALIVE: Setting = Setting::new(
 )
 .or("60s")
 .go_default("25s")
-.mapped("25s counts as unset; pings and heartbeats count as life")
+.mapped("25s counts as unset; websocket pings and gateway heartbeats count as life")
 .means("A stream with no byte for this long is replaced; at least 1s, `0` = never");
 
 pub(in super::super) static RLP_ADDRESS: Setting =
