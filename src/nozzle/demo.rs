@@ -86,7 +86,7 @@ pub async fn run(options: &DemoOptions, stop: &CancellationToken) -> anyhow::Res
 
     let tap = Tap::open(&peers.foundation).await?;
     let sent = send(load, &peers, &view, &mut screen, tap, stop).await;
-    wait_for_arrival(&view, sent.published.total()).await;
+    wait_for_arrival(options.source, &peers.foundation, &view, sent.published.total()).await;
     shutdown.cancel();
     let report = match nozzle.join_next().await {
         Some(joined) => joined.context("the nozzle failed")?.1?,
@@ -206,10 +206,21 @@ async fn send(
 
 /// Waits until the nozzle has read everything: what the simulated platform still holds when nobody
 /// reads any more is gone, as on a real one.
-async fn wait_for_arrival(view: &StatusView, envelopes: u64) {
+async fn wait_for_arrival(source: DemoSource, foundation: &Foundation, view: &StatusView, envelopes: u64) {
+    let arrived = || {
+        let received = view.get().ledger.received;
+        match source {
+            DemoSource::Grpc | DemoSource::Gateway => received >= envelopes,
+            // A gauge becomes several v1 envelopes, so only the platform knows how many there are.
+            DemoSource::Firehose => {
+                let sent = foundation.streams().iter().all(|stream| stream.buffered == 0);
+                sent && received >= foundation.totals().v1_sent
+            }
+        }
+    };
     let deadline = Instant::now() + ARRIVAL_WAIT;
     let mut looks = interval(Duration::from_millis(20));
-    while view.get().ledger.received < envelopes && Instant::now() < deadline {
+    while !arrived() && Instant::now() < deadline {
         looks.tick().await;
     }
 }
