@@ -220,14 +220,14 @@ pub(super) fn source_plan(config: &Config, foundation: &Foundation) -> SourcePla
     let source = &config.source;
     let platform = || Platform {
         foundation: foundation.clone(),
-        tls: config.cf_tls.clone(),
+        tls: config.cf_tls.clone().into(),
         proxies: config.proxies.clone(),
     };
     let kind = match (source.choice, &source.rlp) {
         (SourceChoice::Auto | SourceChoice::Grpc, Some(rlp)) => SourceKind::Grpc {
             address: rlp.address.clone(),
             server_name: rlp.server_name.clone(),
-            tls: rlp.tls.clone(),
+            tls: rlp.tls.clone().into(),
         },
         // The configuration has a reverse log proxy where the choice is gRPC.
         (SourceChoice::Auto | SourceChoice::Grpc, None) => SourceKind::Auto(platform()),

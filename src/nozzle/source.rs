@@ -65,7 +65,7 @@ use crate::nozzle::cf::Foundation;
 use crate::nozzle::queue::FrameSender;
 use crate::proxy::ProxySettings;
 use crate::task::Tasks;
-use crate::tls::ClientTls;
+use crate::tls::KeptTls;
 
 /// Between the starts of two streams, so that they do not hit the same server at one moment.
 const START_STAGGER: Duration = Duration::from_millis(100);
@@ -97,7 +97,7 @@ pub enum SourceKind {
         /// The name its certificate must be for (RLP_SERVER_NAME).
         server_name: String,
         /// Whom to trust, and the client certificate.
-        tls: ClientTls,
+        tls: KeptTls,
     },
     /// The RLP gateway.
     Gateway(Platform),
@@ -114,7 +114,7 @@ pub struct Platform {
     /// so that nothing has to be up when the nozzle starts.
     pub foundation: Foundation,
     /// Whom to trust.
-    pub tls: ClientTls,
+    pub tls: KeptTls,
     /// What is reached through a proxy.
     pub proxies: ProxySettings,
 }

@@ -23,7 +23,7 @@ use super::end::End;
 use super::tunnel;
 use crate::causes::chain;
 use crate::proxy::Proxy;
-use crate::tls::{ClientTls, cause};
+use crate::tls::{KeptTls, cause};
 
 /// The longest wait for a name to be resolved.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ pub(super) struct Peer<'a> {
 #[derive(Debug)]
 pub(super) struct PeerTls<'a> {
     /// Whom to trust and who we are; its files are read each time.
-    pub(super) client: &'a ClientTls,
+    pub(super) client: &'a KeptTls,
     /// The name the certificate must be for.
     pub(super) server_name: ServerName<'static>,
     /// The protocols to offer, the best first.
@@ -123,13 +123,13 @@ async fn through(proxy: &Proxy, address: &str) -> Result<Socket, End> {
     Ok(socket)
 }
 
-/// Builds the TLS configuration on a thread that may block: it reads files.
-async fn tls_config(client: &ClientTls, alpn: &[&str]) -> Result<rustls::ClientConfig, End> {
+/// Gets the TLS configuration on a thread that may block: it reads files.
+async fn tls_config(client: &KeptTls, alpn: &[&str]) -> Result<rustls::ClientConfig, End> {
     let client = client.clone();
     let built = spawn_blocking(move || client.rustls())
         .await
         .map_err(|error| End::Protocol(format!("reading the TLS files failed: {error}")))?;
-    let mut config = built.map_err(End::TlsFiles)?;
+    let mut config = rustls::ClientConfig::clone(&*built.map_err(End::TlsFiles)?);
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(config)
 }

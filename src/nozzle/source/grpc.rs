@@ -29,7 +29,7 @@ use super::http2::Connection;
 use super::selectors::{SelectorKinds, selectors};
 use crate::causes::chain;
 use crate::proto::loggregator::EgressBatchRequest;
-use crate::tls::ClientTls;
+use crate::tls::KeptTls;
 
 /// The largest message accepted. A hundred envelopes of 60 KiB make 6 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -50,7 +50,7 @@ const METHOD: PathAndQuery = PathAndQuery::from_static("/loggregator.v2.Egress/B
 pub(super) struct Connector {
     address: String,
     server_name: ServerName<'static>,
-    tls: ClientTls,
+    tls: KeptTls,
     request: EgressBatchRequest,
 }
 
@@ -58,7 +58,7 @@ impl Connector {
     pub(super) fn new(
         address: String,
         server_name: ServerName<'static>,
-        tls: ClientTls,
+        tls: KeptTls,
         shard_id: String,
         kinds: SelectorKinds,
     ) -> Self {
