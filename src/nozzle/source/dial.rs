@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
@@ -22,6 +23,7 @@ use tokio_util::either::Either;
 use super::end::End;
 use super::tunnel;
 use crate::causes::chain;
+use crate::clock::millis;
 use crate::proxy::Proxy;
 use crate::tls::{KeptTls, cause};
 
@@ -193,13 +195,22 @@ impl Fault {
 #[derive(Debug)]
 pub(super) struct WireLog {
     address: String,
+    opened: Instant,
+    /// Milliseconds from then to the latest byte from the peer.
+    last_read_ms: AtomicU64,
     answered: watch::Sender<bool>,
     fault: Mutex<Option<Fault>>,
 }
 
 impl WireLog {
     fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), answered: watch::Sender::new(false), fault: Mutex::new(None) }
+        Self {
+            address: address.to_owned(),
+            opened: Instant::now(),
+            last_read_ms: AtomicU64::new(0),
+            answered: watch::Sender::new(false),
+            fault: Mutex::new(None),
+        }
     }
 
     /// Waits for the first byte from the peer: with TLS 1.3 only that tells that it has accepted
@@ -212,6 +223,12 @@ impl WireLog {
     /// How the wire broke, if it did.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long nothing has come from the peer.
+    pub(super) fn silence(&self) -> Duration {
+        let last_read = Duration::from_millis(self.last_read_ms.load(Relaxed));
+        self.opened.elapsed().saturating_sub(last_read)
     }
 
     /// Whom the wire leads to.
@@ -239,6 +256,7 @@ impl WireLog {
     }
 
     fn note_read(&self) {
+        self.last_read_ms.store(millis(self.opened.elapsed()), Relaxed);
         if !*self.answered.borrow() {
             self.answered.send_replace(true);
         }

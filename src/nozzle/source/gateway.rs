@@ -127,7 +127,7 @@ impl Events {
                 // Bytes without a whole event are life all the same.
                 Poll::Ready(self.unit().unwrap_or(Ok(Unit::Life)))
             }
-            Some(Err(error)) => Poll::Ready(Err(self.log.end(|| chain(&error)))),
+            Some(Err(error)) => Poll::Ready(Err(self.body.end(&self.log, &error))),
             None => Poll::Ready(Err(self.end_of_body())),
         }
     }

@@ -25,7 +25,7 @@ use super::codec::RawBatches;
 use super::dial::{Peer, PeerTls, WireLog, dial};
 use super::end::{End, peer_text};
 use super::group::{Fill, Gatherer, Group, GroupLimits, Unit};
-use super::http2::Connection;
+use super::http2::{self, Connection};
 use super::selectors::{SelectorKinds, selectors};
 use crate::causes::chain;
 use crate::proto::loggregator::EgressBatchRequest;
@@ -194,7 +194,7 @@ impl Reply {
 fn end_of(status: &Status, log: &WireLog) -> End {
     // The library made this status out of an error of the connection.
     if std::error::Error::source(status).is_some() {
-        return log.end(|| chain(status));
+        return http2::end(log, || chain(status));
     }
     let text = format!("{:?}: {}", status.code(), peer_text(status.message()));
     match status.code() {
