@@ -26,7 +26,7 @@ use super::dial::{Peer, PeerTls, WireLog, dial};
 use super::end::{End, peer_text};
 use super::group::{Fill, Gatherer, Group, GroupLimits, Unit};
 use super::http2::{self, Connection};
-use super::selectors::{SelectorKinds, selectors};
+use super::selectors::Wanted;
 use crate::causes::chain;
 use crate::proto::loggregator::EgressBatchRequest;
 use crate::tls::KeptTls;
@@ -59,17 +59,9 @@ impl Connector {
         address: String,
         server_name: ServerName<'static>,
         tls: KeptTls,
-        shard_id: String,
-        kinds: SelectorKinds,
+        wanted: &Wanted,
     ) -> Self {
-        let request = EgressBatchRequest {
-            shard_id,
-            selectors: selectors(kinds),
-            // Otherwise every tag comes wrapped in a message of its own.
-            use_preferred_tags: true,
-            ..EgressBatchRequest::default()
-        };
-        Self { address, server_name, tls, request }
+        Self { address, server_name, tls, request: wanted.egress_request() }
     }
 
     /// Opens a stream.

@@ -81,6 +81,7 @@ fn plan(kind: SourceKind) -> SourcePlan {
         kinds: SelectorKinds::ALL,
         idle_timeout: None,
         renewal: Renewal::default(),
+        watch: None,
     }
 }
 
