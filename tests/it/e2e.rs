@@ -17,6 +17,7 @@ mod shard;
 mod shutdown;
 mod sources;
 mod verdict;
+mod watch;
 mod world;
 
 use verdict::Verdict;

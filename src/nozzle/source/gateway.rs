@@ -24,7 +24,7 @@ use super::Platform;
 use super::dial::{WireLog, dial};
 use super::end::End;
 use super::group::{Fill, Gatherer, Group, GroupLimits, Unit};
-use super::selectors::{SelectorKinds, gateway_query};
+use super::selectors::Wanted;
 use crate::causes::chain;
 use crate::nozzle::cf::root::RootError;
 use crate::nozzle::cf::token::TokenSource;
@@ -42,8 +42,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(platform: Platform, shard_id: &str, kinds: SelectorKinds) -> Self {
-        Self { platform, query: gateway_query(shard_id, kinds) }
+    pub(super) fn new(platform: Platform, wanted: &Wanted) -> Self {
+        Self { platform, query: wanted.gateway_query() }
     }
 
     /// Opens a stream. A refused token is replaced once, at once.
@@ -127,7 +127,7 @@ impl Events {
                 // Bytes without a whole event are life all the same.
                 Poll::Ready(self.unit().unwrap_or(Ok(Unit::Life)))
             }
-            Some(Err(error)) => Poll::Ready(Err(self.log.end(|| chain(&error)))),
+            Some(Err(error)) => Poll::Ready(Err(self.body.end(&self.log, &error))),
             None => Poll::Ready(Err(self.end_of_body())),
         }
     }

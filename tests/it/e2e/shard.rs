@@ -1,5 +1,6 @@
 //! Several nozzles on one foundation: with one subscription they share, with two each has a copy.
 
+use firehose_nozzle::sim::foundation::Connected;
 use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
 use tokio_util::sync::CancellationToken;
 
@@ -50,8 +51,9 @@ async fn an_instance_that_is_replaced_under_load_loses_only_what_it_did_not_read
         let script = async {
             more(200).await;
             let one = one.stop().await;
-            let gone = world.foundation.wait_connected(DEADLINE, |open| open.rlp + open.firehose == 2);
-            gone.await.unwrap();
+            let watch = usize::from(source == Source::Grpc);
+            let gone = |open: &Connected| (open.rlp + open.firehose, open.copies) == (2, watch);
+            world.foundation.wait_connected(DEADLINE, gone).await.unwrap();
             let three = world.nozzle(source, &[]).await;
             more(200).await;
             let two = two.stop().await;

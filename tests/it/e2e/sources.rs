@@ -1,14 +1,14 @@
 //! Streams that end, stall or are refused under load: they come back by themselves, and what is
 //! lost is what the platform lost.
 
-use firehose_nozzle::sim::foundation::{App, Connected, End, Fault, Target, Uaa};
+use firehose_nozzle::sim::foundation::{App, Connected, End, Fault, Uaa};
 use firehose_nozzle::sim::hec::Record;
 use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tonic::Status as Refusal;
 
-use super::world::{container, wait_for};
+use super::world::{container, data_streams, wait_for};
 use super::{DEADLINE, Nozzle, Source, Verdict, World, app_guid};
 
 /// Envelopes published when the streams are open again.
@@ -99,7 +99,7 @@ async fn both_reopened(world: &World, nozzle: &Nozzle, reason: &str) {
 async fn ends(source: Source, end: End, reason: &str) -> Aftermath {
     let end = Fault::End(end);
     under_load(source, &[], async |world, nozzle| {
-        assert_eq!(world.foundation.inject(&Target::All, &end), 2);
+        assert_eq!(world.foundation.inject(&data_streams(), &end), 2);
         both_reopened(world, nozzle, reason).await;
     })
     .await
@@ -135,7 +135,7 @@ async fn streams_that_are_cut() {
 #[tokio::test]
 async fn a_connection_that_is_to_go_away_brings_its_stream_to_the_end() {
     let aftermath = under_load(Source::Grpc, &[], async |world, _| {
-        assert_eq!(world.foundation.inject(&Target::Rlp, &Fault::GoAway), 2);
+        assert_eq!(world.foundation.inject(&data_streams(), &Fault::GoAway), 2);
     })
     .await;
     aftermath.assert_only_the_platform_lost("GOAWAY");
@@ -146,7 +146,7 @@ async fn a_connection_that_is_to_go_away_brings_its_stream_to_the_end() {
 async fn streams_that_stall_are_replaced() {
     join_all(Source::BOTH.map(async |source| {
         let aftermath = under_load(source, &[("FIREHOSE_KEEP_ALIVE", "2s")], async |world, nozzle| {
-            assert_eq!(world.foundation.inject(&Target::All, &Fault::Stall), 2);
+            assert_eq!(world.foundation.inject(&data_streams(), &Fault::Stall), 2);
             both_reopened(world, nozzle, "idle").await;
         })
         .await;
@@ -160,7 +160,7 @@ async fn a_platform_that_refuses_streams_is_asked_again() {
     let aftermath = under_load(Source::Grpc, &[], async |world, nozzle| {
         let full = Refusal::resource_exhausted("unable to create stream, max egress streams reached: 500");
         world.foundation.refuse_streams(3, &full);
-        world.foundation.inject(&Target::All, &Fault::End(End::Eof));
+        world.foundation.inject(&data_streams(), &Fault::End(End::Eof));
         both_reopened(world, nozzle, "completed").await;
     })
     .await;
@@ -171,7 +171,7 @@ async fn a_platform_that_refuses_streams_is_asked_again() {
 #[tokio::test]
 async fn what_the_platform_drops_or_repeats_is_passed_on_as_it_is() {
     let dropped = under_load(Source::Grpc, &[], async |world, _| {
-        world.foundation.inject(&Target::All, &Fault::DropNext(50));
+        world.foundation.inject(&data_streams(), &Fault::DropNext(50));
         more_events(world, 100).await;
     })
     .await;
@@ -179,7 +179,7 @@ async fn what_the_platform_drops_or_repeats_is_passed_on_as_it_is() {
     assert_eq!(dropped.published - dropped.sent, 100);
 
     let repeated = under_load(Source::Firehose, &[], async |world, _| {
-        world.foundation.inject(&Target::All, &Fault::DuplicateNext(20));
+        world.foundation.inject(&data_streams(), &Fault::DuplicateNext(20));
         more_events(world, 100).await;
     })
     .await;
@@ -197,7 +197,7 @@ async fn expired_and_revoked_tokens_are_replaced() {
             // A new app, for which the Cloud Controller has to be asked with a new token as well.
             let app = App { guid: app_guid(1), name: "shop".to_owned(), ..App::default() };
             world.foundation.capi().put_app(app);
-            world.foundation.inject(&Target::All, &Fault::End(End::Eof));
+            world.foundation.inject(&data_streams(), &Fault::End(End::Eof));
             both_reopened(world, nozzle, "closed").await;
         })
         .await;

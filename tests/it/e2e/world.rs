@@ -12,7 +12,7 @@ use firehose_nozzle::nozzle::config::{Config, Inputs};
 use firehose_nozzle::nozzle::status::{Status, StatusView};
 use firehose_nozzle::proto::loggregator::envelope::Message;
 use firehose_nozzle::proto::loggregator::{Envelope, Gauge, GaugeValue, Log};
-use firehose_nozzle::sim::foundation::{Connected, Foundation, FoundationConfig, RLP_SERVER_NAME};
+use firehose_nozzle::sim::foundation::{Connected, Foundation, FoundationConfig, RLP_SERVER_NAME, Target};
 use firehose_nozzle::sim::hec::{
     ClientCertificates, HecServer, HecServerConfig, ServerTls, TlsVersions, Token,
 };
@@ -28,6 +28,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the nozzle shows to Splunk.
 pub(super) const HEC_TOKEN: &str = "11111111-2222-3333-4444-555555555555";
+
+/// The shard id of all nozzles.
+const SHARD: &str = "splunk-firehose";
 
 /// Envelopes published at once.
 const CHUNK: usize = 100;
@@ -88,8 +91,10 @@ impl World {
         let streams = config.source.streams.get();
         let nozzle = Nozzle::start(App::build(config).unwrap()).await;
         timeout(DEADLINE, nozzle.view.sources().wait_connected(streams)).await.unwrap();
-        let all = |open: &Connected| open.rlp + open.gateway + open.firehose;
-        let wanted = all(&before) + streams;
+        // v2 sources have a watch stream beside the others.
+        let watch = usize::from(source != Source::Firehose);
+        let all = |open: &Connected| open.rlp + open.gateway + open.copies + open.firehose;
+        let wanted = all(&before) + streams + watch;
         self.foundation.wait_connected(DEADLINE, |open| all(open) >= wanted).await.unwrap();
         nozzle
     }
@@ -141,7 +146,7 @@ impl World {
         }
     }
 
-    /// How many envelopes the platform has sent to its readers.
+    /// How many envelopes the platform has sent to the streams that share them.
     pub(super) fn sent(&self) -> u64 {
         let totals = self.foundation.totals();
         totals.rlp_sent + totals.v1_sent
@@ -161,6 +166,11 @@ impl World {
         wait_for("everything is sent", || all().then_some(()), || format!("{:?}", self.foundation.streams()))
             .await;
     }
+}
+
+/// The streams whose envelopes are delivered.
+pub(super) fn data_streams() -> Target {
+    Target::Shard(SHARD.to_owned())
 }
 
 /// All types of events that exist in both versions, and the one of v2.

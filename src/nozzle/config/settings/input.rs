@@ -116,7 +116,7 @@ pub(in super::super) static LOGGREGATOR_SOURCE: Setting = Setting::new(
 pub(in super::super) static LOGGREGATOR_STREAMS: Setting =
     Setting::new("LOGGREGATOR_STREAMS", Theme::Firehose, Kind::Integer { min: 1, max: 16 }, "4")
         .or("2")
-        .means("Parallel streams of this instance; they share the subscription, so nothing comes twice");
+        .means("Parallel streams of this instance; they share the subscription, so nothing comes twice. v2 sources have one more, which tells of losses upstream");
 
 pub(in super::super) static FIREHOSE_SUBSCRIPTION_ID: Setting =
     Setting::new("FIREHOSE_SUBSCRIPTION_ID", Theme::Firehose, Kind::Text, "splunk-firehose")
@@ -134,7 +134,7 @@ pub(in super::super) static FIREHOSE_KEEP_ALIVE: Setting = Setting::new(
 .or("60s")
 .go_default("25s")
 .mapped("25s counts as unset; websocket pings and gateway heartbeats count as life")
-.means("A stream with no byte for this long is replaced; at least 1s, `0` = never");
+.means("A stream with no byte for this long is replaced; at least 1s, `0` = never. A quiet one over gRPC is kept for about 10 minutes while the platform shows life");
 
 pub(in super::super) static RLP_ADDRESS: Setting =
     Setting::new("RLP_ADDRESS", Theme::Firehose, Kind::HostPort, "q-s3.doppler.default.cf.bosh:8082")

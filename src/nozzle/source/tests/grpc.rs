@@ -195,6 +195,48 @@ async fn an_absent_or_foreign_server_is_named() {
     running.stop().await;
 }
 
+/// Takes one connection to `to`, and passes bytes on until told to stall; then both ends stay open.
+async fn stalling_relay(to: SocketAddr, stall: CancellationToken) -> (SocketAddr, Tasks<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = Tasks::new();
+    tasks.spawn("relay", async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = tokio::net::TcpStream::connect(to).await.unwrap();
+        let relayed = stall.run_until_cancelled(tokio::io::copy_bidirectional(&mut near, &mut far)).await;
+        assert!(relayed.is_none(), "nobody ends it: {relayed:?}");
+        std::future::pending().await
+    });
+    (address, tasks)
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_pings_is_left() {
+    let pki = Pki::new("test authority");
+    let leaf = pki.authority.server(&["reverselogproxy"]).unwrap();
+    let calls = [Call::Reply(vec![message(10)], Ending::Open)];
+    let rlp = Rlp::start(pki.mutual(&leaf), calls).await;
+    let stall = CancellationToken::new();
+    let (address, _relay) = stalling_relay(rlp.address, stall.clone()).await;
+    // Without an idle time-out nothing else could notice.
+    let running = Running::start(plan(grpc_kind(address, pki.client())));
+    running.take(FrameKind::V2Batch, 1).await;
+    stall.cancel();
+
+    // The clock jumps from timer to timer now: nothing moves on any socket.
+    tokio::time::pause();
+    let stalled = Instant::now();
+    let end = loop {
+        if let Some(end) = running.sources.status().streams[0].last_end.clone() {
+            break end;
+        }
+        assert!(stalled.elapsed() < Duration::from_mins(2), "never noticed");
+        sleep(Duration::from_millis(500)).await;
+    };
+    assert_eq!(end.reason, "lost", "{end:?}");
+    assert!(end.message.contains("has not answered a ping within 20 s"), "{end:?}");
+}
+
 #[tokio::test]
 async fn streams_fail_independently() {
     let pki = Pki::new("test authority");
