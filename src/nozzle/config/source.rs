@@ -11,6 +11,7 @@ use super::settings::input::{
     FIREHOSE_KEEP_ALIVE, FIREHOSE_SUBSCRIPTION_ID, LOGGREGATOR_SOURCE, LOGGREGATOR_STREAMS, RLP_ADDRESS,
     RLP_CA_FILE, RLP_CERT_FILE, RLP_KEY_FILE, RLP_SERVER_NAME,
 };
+use crate::nozzle::source::Renewal;
 use crate::tls::{ClientTls, Identity, Verification};
 
 /// The shortest idle time obeyed: a shorter one would replace streams without end.
@@ -29,6 +30,8 @@ pub struct SourceConfig {
     pub shard_id: String,
     /// The reverse log proxy, if one is configured; always there when `choice` is `Grpc`.
     pub rlp: Option<RlpConfig>,
+    /// When streams of the gateway are renewed. No setting: the platform's limit is none either.
+    pub renewal: Renewal,
 }
 
 /// Which of the platform's sources is read.
@@ -88,6 +91,7 @@ impl SourceConfig {
             idle_timeout: idle_timeout?,
             shard_id: shard_id?,
             rlp: rlp?,
+            renewal: Renewal::default(),
         })
     }
 }

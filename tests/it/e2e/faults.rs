@@ -1,18 +1,103 @@
-//! Streams that end, stall or are refused under load: they come back by themselves, and what is
-//! lost is what the platform lost.
+//! Everything that can go wrong with Loggregator and UAA, on every way out of the platform: streams
+//! come back by themselves, and what is lost is what the platform lost.
+//!
+//! The gateway is read over HTTP/2 and over HTTP/1.1. What is lost is computed from what was
+//! published, what the platform has sent, and what has arrived in Splunk.
+//!
+//! | what happens | gRPC | gateway | v1 | test |
+//! |---|---|---|---|---|
+//! | stream ends in good order; UNAVAILABLE; RESOURCE_EXHAUSTED; body ends without an event; closing event; close 1000, 1008 | × | × | × | [`ends`]`::streams_that_the_platform_ends` |
+//! | cut: connection; within a line; within a frame | × | × | × | `ends::streams_that_are_cut` |
+//! | body ends in good order within an event | | × | | `ends::a_body_that_ends_within_an_event` |
+//! | GOAWAY, `connection: close` | × | × | | `ends::a_connection_that_is_to_go_away_…` |
+//! | stream limit reached: RESOURCE_EXHAUSTED; body ends at once | × | × | | `ends::a_platform_that_refuses_streams_…` |
+//! | stream limit reached: 503 | | | × | `ends::a_traffic_controller_without_a_slot_…` |
+//! | 503 while no log proxy is reached | | × | | `ends::a_gateway_without_its_log_proxy_…` |
+//! | silent stall | × | × | × | [`silence`]`::streams_that_stall_are_replaced` |
+//! | delay; heartbeats only, then data | × | × | × | `silence::what_is_late_is_not_lost` |
+//! | head before any data; heartbeats or pings while silent | | × | × | `silence::signs_of_life_keep_…` |
+//! | buffers run over (1,000 lapped, 10,000 full) with `dropped` counters | × | × | × | [`loss`]`::what_runs_over_…` |
+//! | envelopes dropped; delivered twice | × | × | × | `loss::what_the_platform_drops_…`, `…_repeats_…` |
+//! | messages over 4 MiB, lines over 8 MB | × | × | × | `loss::the_largest_batches_arrive` |
+//! | frames without events, empty logs, timers that are not HTTP | | | × | `loss::what_has_no_v1_form_…` |
+//! | 404, 401 for tokens that expired or were revoked, then a good one | | × | × | [`tokens`]`::expired_and_revoked_…` |
+//! | tokens expire while streams are open | | × | × | `tokens::open_streams_outlive_…` |
+//! | tokens of a short life | | × | × | `tokens::short_lives_…` |
+//! | UAA answers 401, 5xx, late | | × | × | `tokens::a_uaa_in_trouble_…` |
+//! | end at 14 minutes, renewed before | | × | | [`gateway`]`::streams_are_renewed_…`, `a_renewal_under_load_…` |
+//! | both spellings and spacings of JSON, all line ends, lines in pieces | | × | | `gateway::however_it_writes_…` |
+//! | client certificates demanded and refused | × | | | with the source's own tests, and `it_waits_for_certificate_files` |
 
-use firehose_nozzle::sim::foundation::{App, Connected, End, Fault, Target, Uaa};
-use firehose_nozzle::sim::hec::Record;
+mod ends;
+mod gateway;
+mod loss;
+mod silence;
+mod tokens;
+
+use firehose_nozzle::nozzle::status::Status;
+use firehose_nozzle::sim::foundation::{FoundationConfig, HttpVersions};
 use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
-use tonic::Status as Refusal;
 
-use super::world::{container, wait_for};
+use super::world::{container, open_streams, wait_for};
 use super::{DEADLINE, Nozzle, Source, Verdict, World, app_guid};
+
+/// Envelopes a second of a load.
+const RATE: u64 = 500;
 
 /// Envelopes published when the streams are open again.
 const LAST: u64 = 200;
+
+/// Cases that run side by side: they mostly wait, but not for one another.
+const CASES_AT_ONCE: usize = 3;
+
+/// Runs a test for each case.
+async fn for_each<T>(cases: impl IntoIterator<Item = T>, test: impl AsyncFn(T)) {
+    stream::iter(cases).map(|case| test(case)).buffer_unordered(CASES_AT_ONCE).collect::<()>().await;
+}
+
+/// A way out of the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Grpc,
+    GatewayHttp2,
+    GatewayHttp1,
+    Firehose,
+}
+
+impl Way {
+    const ALL: [Self; 4] = [Self::Grpc, Self::GatewayHttp2, Self::GatewayHttp1, Self::Firehose];
+    const GATEWAY: [Self; 2] = [Self::GatewayHttp2, Self::GatewayHttp1];
+    /// Those that need a token.
+    const TOKENS: [Self; 3] = [Self::GatewayHttp2, Self::GatewayHttp1, Self::Firehose];
+
+    fn source(self) -> Source {
+        match self {
+            Self::Grpc => Source::Grpc,
+            Self::GatewayHttp2 | Self::GatewayHttp1 => Source::Gateway,
+            Self::Firehose => Source::Firehose,
+        }
+    }
+
+    fn configure(self, config: &mut FoundationConfig) {
+        if self == Self::GatewayHttp1 {
+            config.gateway.http = HttpVersions::One;
+        }
+    }
+
+    async fn world(self) -> World {
+        self.world_with(|_| {}).await
+    }
+
+    async fn world_with(self, change: impl FnOnce(&mut FoundationConfig)) -> World {
+        let change = |config: &mut FoundationConfig| {
+            self.configure(config);
+            change(config);
+        };
+        World::with(change, |_| {}).await
+    }
+}
 
 /// What came of a load that ran while something went wrong.
 struct Aftermath {
@@ -31,23 +116,28 @@ async fn more_events(world: &World, more: u64) {
 
 /// Lets something happen to a nozzle under a steady load; `happen` returns when it is over.
 async fn under_load(
-    source: Source,
+    way: Way,
     settings: &[(&str, &str)],
     happen: impl AsyncFnOnce(&World, &Nozzle),
 ) -> Aftermath {
-    let world = World::start().await;
-    let nozzle = world.nozzle(source, settings).await;
+    let world = way.world().await;
+    let nozzle = world.nozzle(way.source(), settings).await;
+    load(&world, nozzle, happen).await
+}
+
+/// The same in a world of its own.
+async fn load(world: &World, nozzle: Nozzle, happen: impl AsyncFnOnce(&World, &Nozzle)) -> Aftermath {
     let load = Load::new(LoadConfig {
-        events_per_second: 1000,
+        events_per_second: RATE,
         mix: Mix::logs(),
         limit: Limit::Never,
         ..LoadConfig::default()
     });
     let stop = CancellationToken::new();
     let script = async {
-        more_events(&world, 200).await;
-        happen(&world, &nozzle).await;
-        more_events(&world, 200).await;
+        more_events(world, 200).await;
+        happen(world, &nozzle).await;
+        more_events(world, 200).await;
         stop.cancel();
     };
     let (report, ()) = tokio::join!(load.run(&world.foundation, &stop), script);
@@ -66,6 +156,22 @@ async fn under_load(
 }
 
 impl Aftermath {
+    fn status(&self) -> &Status {
+        self.verdict.status()
+    }
+
+    /// Why streams ended, before the nozzle was stopped.
+    fn ends(&self) -> Vec<&'static str> {
+        let ends = self.status().source.ends.keys();
+        ends.copied().filter(|reason| *reason != "stopped").collect()
+    }
+
+    /// Nothing was lost anywhere, and nothing came twice.
+    fn assert_nothing_lost(&self, case: &str) {
+        assert_eq!(self.sent, self.published, "{case}: not even the platform lost any");
+        self.assert_only_the_platform_lost(case);
+    }
+
     /// What the platform did not send is missing, and nothing else.
     fn assert_only_the_platform_lost(&self, case: &str) {
         let received = self.verdict.ledger().received;
@@ -81,9 +187,15 @@ impl Aftermath {
         assert_eq!(missing, self.published - received, "{case}");
         assert_eq!(self.verdict.duplicates(), 0, "{case}");
     }
+
+    /// The streams of the beginning were those of the end.
+    fn assert_never_reconnected(&self, case: &str) {
+        let source = &self.status().source;
+        assert!(source.streams.iter().all(|stream| stream.connects == 1), "{case}: {source:?}");
+    }
 }
 
-/// Waits until both streams have been opened again after the first time.
+/// Waits until both streams have ended for a reason, and been opened again.
 async fn both_reopened(world: &World, nozzle: &Nozzle, reason: &str) {
     nozzle
         .until(reason, |status| {
@@ -92,122 +204,5 @@ async fn both_reopened(world: &World, nozzle: &Nozzle, reason: &str) {
             ended && source.connected == 2 && source.streams.iter().all(|stream| stream.connects >= 2)
         })
         .await;
-    let open = |open: &Connected| open.rlp + open.firehose == 2;
-    world.foundation.wait_connected(DEADLINE, open).await.unwrap();
-}
-
-async fn ends(source: Source, end: End, reason: &str) -> Aftermath {
-    let end = Fault::End(end);
-    under_load(source, &[], async |world, nozzle| {
-        assert_eq!(world.foundation.inject(&Target::All, &end), 2);
-        both_reopened(world, nozzle, reason).await;
-    })
-    .await
-}
-
-#[tokio::test]
-async fn streams_that_the_platform_ends() {
-    let close = End::Close { code: 1008, reason: "slow".to_owned() };
-    let cases = [
-        (Source::Grpc, End::Eof, "completed"),
-        (Source::Grpc, End::Unavailable, "unavailable"),
-        (Source::Grpc, End::ResourceExhausted, "resource_exhausted"),
-        (Source::Firehose, End::Eof, "closed"),
-        (Source::Firehose, close, "closed"),
-    ];
-    join_all(cases.map(async |(source, end, reason)| {
-        let case = format!("{source:?} {end:?}");
-        ends(source, end, reason).await.assert_only_the_platform_lost(&case);
-    }))
-    .await;
-}
-
-#[tokio::test]
-async fn streams_that_are_cut() {
-    // What was on its way is neither here nor there.
-    ends(Source::Grpc, End::Cut, "lost").await.assert_only_unread_is_missing("gRPC");
-    let frames = ends(Source::Firehose, End::Cut, "cut_in_frame").await;
-    frames.assert_only_unread_is_missing("websocket");
-    let halves = frames.sent - frames.verdict.ledger().received;
-    assert!(halves <= 2, "at most half a frame in each stream: {halves}");
-}
-
-#[tokio::test]
-async fn a_connection_that_is_to_go_away_brings_its_stream_to_the_end() {
-    let aftermath = under_load(Source::Grpc, &[], async |world, _| {
-        assert_eq!(world.foundation.inject(&Target::Rlp, &Fault::GoAway), 2);
-    })
-    .await;
-    aftermath.assert_only_the_platform_lost("GOAWAY");
-    assert_eq!(aftermath.sent, aftermath.published, "not even the platform lost any");
-}
-
-#[tokio::test]
-async fn streams_that_stall_are_replaced() {
-    join_all(Source::BOTH.map(async |source| {
-        let aftermath = under_load(source, &[("FIREHOSE_KEEP_ALIVE", "2s")], async |world, nozzle| {
-            assert_eq!(world.foundation.inject(&Target::All, &Fault::Stall), 2);
-            both_reopened(world, nozzle, "idle").await;
-        })
-        .await;
-        aftermath.assert_only_unread_is_missing(&format!("{source:?}"));
-    }))
-    .await;
-}
-
-#[tokio::test]
-async fn a_platform_that_refuses_streams_is_asked_again() {
-    let aftermath = under_load(Source::Grpc, &[], async |world, nozzle| {
-        let full = Refusal::resource_exhausted("unable to create stream, max egress streams reached: 500");
-        world.foundation.refuse_streams(3, &full);
-        world.foundation.inject(&Target::All, &Fault::End(End::Eof));
-        both_reopened(world, nozzle, "completed").await;
-    })
-    .await;
-    aftermath.assert_only_the_platform_lost("refused");
-    assert_eq!(aftermath.verdict.status().source.ends.get("resource_exhausted"), Some(&3));
-}
-
-#[tokio::test]
-async fn what_the_platform_drops_or_repeats_is_passed_on_as_it_is() {
-    let dropped = under_load(Source::Grpc, &[], async |world, _| {
-        world.foundation.inject(&Target::All, &Fault::DropNext(50));
-        more_events(world, 100).await;
-    })
-    .await;
-    dropped.assert_only_the_platform_lost("dropped");
-    assert_eq!(dropped.published - dropped.sent, 100);
-
-    let repeated = under_load(Source::Firehose, &[], async |world, _| {
-        world.foundation.inject(&Target::All, &Fault::DuplicateNext(20));
-        more_events(world, 100).await;
-    })
-    .await;
-    assert_eq!(repeated.verdict.ledger().received, repeated.sent);
-    assert_eq!(repeated.verdict.duplicates(), 40, "no more than the platform made");
-    assert!(repeated.verdict.missing(0..repeated.published).is_empty());
-}
-
-#[tokio::test]
-async fn expired_and_revoked_tokens_are_replaced() {
-    for expire in [Uaa::expire_all, Uaa::revoke_all] {
-        let settings = [("ADD_APP_INFO", "AppName"), ("METADATA_WAIT", "1m"), ("METADATA_RATE", "1000/s")];
-        let aftermath = under_load(Source::Firehose, &settings, async |world, nozzle| {
-            expire(world.foundation.uaa());
-            // A new app, for which the Cloud Controller has to be asked with a new token as well.
-            let app = App { guid: app_guid(1), name: "shop".to_owned(), ..App::default() };
-            world.foundation.capi().put_app(app);
-            world.foundation.inject(&Target::All, &Fault::End(End::Eof));
-            both_reopened(world, nozzle, "closed").await;
-        })
-        .await;
-        aftermath.assert_only_the_platform_lost("tokens");
-        let verdict = &aftermath.verdict;
-        assert_eq!(verdict.status().source.ends.get("unauthorized"), None);
-        let of_app = |name: &str, value: &str| {
-            let with = |record: &&Record| record.json()["event"][name] == value;
-            verdict.records.iter().filter(with).count() as u64
-        };
-        assert_eq!((of_app("cf_app_id", &app_guid(1)), of_app("cf_app_name", "shop")), (LAST, LAST));
-    }
+    world.foundation.wait_connected(DEADLINE, |open| open_streams(open) == 2).await.unwrap();
 }

@@ -44,7 +44,12 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) const BOTH: [Self; 2] = [Self::Grpc, Self::Firehose];
+    pub(super) const ALL: [Self; 3] = [Self::Grpc, Self::Gateway, Self::Firehose];
+}
+
+/// Streams of all sources.
+pub(super) fn open_streams(open: &Connected) -> usize {
+    open.rlp + open.gateway + open.firehose
 }
 
 /// A simulated foundation and a simulated Splunk.
@@ -83,19 +88,27 @@ impl World {
 
     /// Starts a nozzle and waits until all its streams are open. `settings` win over the usual ones.
     pub(super) async fn nozzle(&self, source: Source, settings: &[(&str, &str)]) -> Nozzle {
+        self.connected_nozzle(self.configure(source, settings)).await
+    }
+
+    /// The same, configured already.
+    pub(super) async fn connected_nozzle(&self, config: Config) -> Nozzle {
         let before = self.foundation.connected();
-        let config = self.configure(source, settings);
         let streams = config.source.streams.get();
         let nozzle = Nozzle::start(App::build(config).unwrap()).await;
         timeout(DEADLINE, nozzle.view.sources().wait_connected(streams)).await.unwrap();
-        let all = |open: &Connected| open.rlp + open.gateway + open.firehose;
-        let wanted = all(&before) + streams;
-        self.foundation.wait_connected(DEADLINE, |open| all(open) >= wanted).await.unwrap();
+        let wanted = open_streams(&before) + streams;
+        self.foundation.wait_connected(DEADLINE, |open| open_streams(open) >= wanted).await.unwrap();
         nozzle
     }
 
+    /// Starts a nozzle that will not get all the streams it wants.
+    pub(super) async fn short_nozzle(&self, source: Source, settings: &[(&str, &str)]) -> Nozzle {
+        Nozzle::start(App::build(self.configure(source, settings)).unwrap()).await
+    }
+
     /// As `cf push` would configure it, by environment variables.
-    fn configure(&self, source: Source, settings: &[(&str, &str)]) -> Config {
+    pub(super) fn configure(&self, source: Source, settings: &[(&str, &str)]) -> Config {
         let files = self.foundation.write_certificates(self.certificates.path()).unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let mut environment: BTreeMap<&str, String> = [
