@@ -50,13 +50,13 @@ fn compare(theirs: &Envelope) {
             assert_eq!((counter.name, counter.delta, counter.total), (theirs.name.as_bytes(), theirs.delta, theirs.total));
         }
         (Some(Theirs::Gauge(theirs)), v2::Message::Gauge(bytes)) => {
-            let mut metrics = v2::Metrics::new(bytes);
-            for (name, value) in &theirs.metrics {
-                let metric = metrics.next_metric().expect("correct").expect("as many");
+            let mut theirs = theirs.metrics.iter();
+            let read = v2::Metrics::new(bytes).for_each(|metric| {
+                let (name, value) = theirs.next().expect("as many");
                 assert_eq!((metric.name, metric.unit), (name.as_bytes(), value.unit.as_bytes()));
                 assert_eq!(metric.value.to_bits(), value.value.to_bits());
-            }
-            assert_eq!(metrics.next_metric(), Ok(None));
+            });
+            assert_eq!((read, theirs.next()), (Ok(()), None));
         }
         (Some(Theirs::Timer(theirs)), v2::Message::Timer(bytes)) => {
             let timer = v2::Timer::parse(bytes).expect("correct");

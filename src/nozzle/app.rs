@@ -31,7 +31,7 @@ use crate::nozzle::ledger::{Drop as DropReason, Ledger, Snapshot};
 use crate::nozzle::metadata::Metadata;
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{self, FrameReceiver, FrameSender};
-use crate::nozzle::source::{PlanError, Platform, Renewal, SelectorKinds, SourceKind, SourcePlan, Sources};
+use crate::nozzle::source::{PlanError, Platform, SelectorKinds, SourceKind, SourcePlan, Sources};
 use crate::nozzle::status::StatusView;
 use crate::nozzle::upstream::Upstream;
 use crate::nozzle::upstream::watch::Watch;
@@ -242,7 +242,7 @@ pub(super) fn source_plan(config: &Config, foundation: &Foundation) -> SourcePla
         shard_id: source.shard_id.clone(),
         kinds: selector_kinds(config.events),
         idle_timeout: source.idle_timeout,
-        renewal: Renewal::default(),
+        renewal: source.renewal,
         watch: None,
     }
 }

@@ -141,6 +141,8 @@ pub enum Kind {
     Proxy,
     /// A file that exists.
     File,
+    /// A file that may come and change while the nozzle runs.
+    LaterFile,
     /// Host name or address, and port.
     HostPort,
     /// IP address and port.
@@ -173,6 +175,7 @@ impl Kind {
             }
             Self::Proxy => proxy::PROXY_FORM.into(),
             Self::File => "the path of a file that exists".into(),
+            Self::LaterFile => "the path of a file".into(),
             Self::HostPort => "a host and a port".into(),
             Self::Socket => "an IP address and a port".into(),
             Self::LogFilter => "error, warn, info, debug, trace, off or a filter by module".into(),
@@ -193,7 +196,7 @@ impl Kind {
             Self::List => "NAMES",
             Self::Pairs => "PAIRS",
             Self::Proxy => "PROXY",
-            Self::File => "FILE",
+            Self::File | Self::LaterFile => "FILE",
             Self::HostPort => "HOST:PORT",
             Self::Socket => "ADDRESS:PORT",
             Self::LogFilter => "LEVEL",

@@ -8,7 +8,7 @@
 mod answer;
 mod body;
 mod request;
-mod sse;
+pub mod sse;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ struct Events {
 
 impl Session {
     fn new(body: Body, log: Arc<WireLog>) -> Self {
-        Self { events: Events { body, reader: Reader::new(), log }, gatherer: Gatherer::new(GROUP) }
+        Self { events: Events { body, reader: Reader::default(), log }, gatherer: Gatherer::new(GROUP) }
     }
 
     /// Where the stream leads.
@@ -133,7 +133,7 @@ impl Events {
     }
 
     fn unit(&mut self) -> Option<Result<Unit, End>> {
-        Some(match self.reader.next()? {
+        Some(match self.reader.next_event()? {
             Event::Data(data) => Ok(Unit::Frame(data)),
             Event::Life => Ok(Unit::Life),
             Event::TooLong => Ok(Unit::Malformed),

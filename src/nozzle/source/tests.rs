@@ -2,6 +2,7 @@
 
 mod api;
 mod auto;
+mod certificates;
 mod firehose;
 mod forward_proxy;
 mod gateway;

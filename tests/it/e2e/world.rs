@@ -8,7 +8,7 @@ use std::time::Duration;
 use firehose_nozzle::clock::UnixNanos;
 use firehose_nozzle::nozzle::app::{App, BuildError, Report};
 use firehose_nozzle::nozzle::config::flags::FlagValues;
-use firehose_nozzle::nozzle::config::{Config, Inputs};
+use firehose_nozzle::nozzle::config::{Config, Inputs, SourceChoice};
 use firehose_nozzle::nozzle::status::{Status, StatusView};
 use firehose_nozzle::proto::loggregator::envelope::Message;
 use firehose_nozzle::proto::loggregator::{Envelope, Gauge, GaugeValue, Log};
@@ -47,7 +47,12 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) const BOTH: [Self; 2] = [Self::Grpc, Self::Firehose];
+    pub(super) const ALL: [Self; 3] = [Self::Grpc, Self::Gateway, Self::Firehose];
+}
+
+/// Streams of all sources.
+pub(super) fn open_streams(open: &Connected) -> usize {
+    open.rlp + open.gateway + open.firehose
 }
 
 /// A simulated foundation and a simulated Splunk.
@@ -86,21 +91,30 @@ impl World {
 
     /// Starts a nozzle and waits until all its streams are open. `settings` win over the usual ones.
     pub(super) async fn nozzle(&self, source: Source, settings: &[(&str, &str)]) -> Nozzle {
+        self.connected_nozzle(self.configure(source, settings)).await
+    }
+
+    /// The same, configured already.
+    pub(super) async fn connected_nozzle(&self, config: Config) -> Nozzle {
         let before = self.foundation.connected();
-        let config = self.configure(source, settings);
         let streams = config.source.streams.get();
+        let watch = usize::from(config.source.choice != SourceChoice::Firehose);
         let nozzle = Nozzle::start(App::build(config).unwrap()).await;
         timeout(DEADLINE, nozzle.view.sources().wait_connected(streams)).await.unwrap();
         // v2 sources have a watch stream beside the others.
-        let watch = usize::from(source != Source::Firehose);
-        let all = |open: &Connected| open.rlp + open.gateway + open.copies + open.firehose;
+        let all = |open: &Connected| open_streams(open) + open.copies;
         let wanted = all(&before) + streams + watch;
         self.foundation.wait_connected(DEADLINE, |open| all(open) >= wanted).await.unwrap();
         nozzle
     }
 
+    /// Starts a nozzle that will not get all the streams it wants.
+    pub(super) async fn short_nozzle(&self, source: Source, settings: &[(&str, &str)]) -> Nozzle {
+        Nozzle::start(App::build(self.configure(source, settings)).unwrap()).await
+    }
+
     /// As `cf push` would configure it, by environment variables.
-    fn configure(&self, source: Source, settings: &[(&str, &str)]) -> Config {
+    pub(super) fn configure(&self, source: Source, settings: &[(&str, &str)]) -> Config {
         let files = self.foundation.write_certificates(self.certificates.path()).unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let mut environment: BTreeMap<&str, String> = [

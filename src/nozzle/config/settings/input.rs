@@ -146,16 +146,16 @@ pub(in super::super) static RLP_SERVER_NAME: Setting =
         .means("Name in the reverse log proxy's certificate");
 
 pub(in super::super) static RLP_CA_FILE: Setting =
-    Setting::new("RLP_CA_FILE", Theme::Firehose, Kind::File, "/etc/rlp/ca.pem")
-        .means("PEM file of the CA of the reverse log proxy");
+    Setting::new("RLP_CA_FILE", Theme::Firehose, Kind::LaterFile, "/etc/rlp/ca.pem")
+        .means("PEM file of the CA of the reverse log proxy; read for each connection");
 
 pub(in super::super) static RLP_CERT_FILE: Setting =
-    Setting::new("RLP_CERT_FILE", Theme::Firehose, Kind::File, "/etc/rlp/cert.pem")
-        .means("PEM file of the client certificate for the reverse log proxy");
+    Setting::new("RLP_CERT_FILE", Theme::Firehose, Kind::LaterFile, "/etc/rlp/cert.pem")
+        .means("PEM file of the client certificate for the reverse log proxy; read for each connection");
 
 pub(in super::super) static RLP_KEY_FILE: Setting =
-    Setting::new("RLP_KEY_FILE", Theme::Firehose, Kind::File, "/etc/rlp/key.pem")
-        .means("PEM file of the private key of RLP_CERT_FILE");
+    Setting::new("RLP_KEY_FILE", Theme::Firehose, Kind::LaterFile, "/etc/rlp/key.pem")
+        .means("PEM file of the private key of RLP_CERT_FILE; read for each connection");
 
 pub(in super::super) static EVENTS: Setting =
     Setting::new("EVENTS", Theme::Events, Kind::List, "LogMessage,ValueMetric,CounterEvent")

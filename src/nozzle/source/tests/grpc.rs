@@ -130,55 +130,6 @@ async fn a_proxy_with_nothing_to_send_counts_as_connected() {
 }
 
 #[tokio::test]
-async fn tls_failures_are_told_in_plain_words() {
-    let pki = Pki::new("test authority");
-    let stranger = Authority::new("stranger").unwrap();
-    let authority = &pki.authority;
-    let good = authority.server(&["reverselogproxy"]).unwrap();
-    let client = pki.client();
-    let nobody = pki.trusting();
-    let unknown = {
-        let (cert_file, key_file) =
-            stranger.client("nozzle").unwrap().write_to(pki.dir.path(), "stranger").unwrap();
-        ClientTls { identity: Some(Identity { cert_file, key_file }), ..pki.trusting() }
-    };
-    let cases = [
-        (
-            authority.server(&["other.example"]).unwrap(),
-            &client,
-            "for the expected name \"reverselogproxy\" but",
-        ),
-        (authority.server(&[]).unwrap(), &client, "only a common name, no subject alternative name"),
-        (authority.expired_server(&["reverselogproxy"]).unwrap(), &client, "expired on 2020-12-31"),
-        (stranger.server(&["reverselogproxy"]).unwrap(), &client, "unknown CA"),
-        (good.clone(), &nobody, "requires a client certificate"),
-        (good.clone(), &unknown, "client certificate"),
-    ];
-    for (leaf, tls, words) in cases {
-        let rlp = Rlp::start(pki.mutual(&leaf), []).await;
-        let running = Running::start(plan(grpc_kind(rlp.address, tls.clone())));
-        let said = running.ended("tls").await;
-        assert!(said.contains(words), "expected {words:?}: {said}");
-        assert_eq!(running.sources.status().streams[0].connects, 0, "{words}");
-        running.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn certificate_files_are_read_again_on_each_connect() {
-    let pki = Pki::new("test authority");
-    let leaf = pki.authority.server(&["reverselogproxy"]).unwrap();
-    let rlp = Rlp::start(pki.mutual(&leaf), []).await;
-    let mut tls = pki.client();
-    tls.ca_file = Some(pki.path("later.crt"));
-    let running = Running::start(plan(grpc_kind(rlp.address, tls)));
-    let said = running.ended("tls_files").await;
-    assert!(said.contains("later.crt"), "{said}");
-    pki.authority.write_to(pki.dir.path(), "later").unwrap();
-    timeout(DEADLINE, running.sources.wait_connected(1)).await.unwrap();
-}
-
-#[tokio::test]
 async fn an_absent_or_foreign_server_is_named() {
     let pki = Pki::new("test authority");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -86,6 +86,15 @@ fn lines(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn http_2_is_not_offered_where_it_is_switched_off() {
+    for (versions, offered) in [(HttpVersions::Both, true), (HttpVersions::One, false)] {
+        let foundation = with(GatewayConfig { http: versions, ..Default::default() }).await;
+        let request = http_over(&foundation, "h2").get(foundation.gateway_url());
+        assert_eq!(within(request.send()).await.is_ok(), offered);
+    }
+}
+
+#[tokio::test]
 async fn envelopes_arrive_in_order_over_either_version_of_http() {
     let foundation = start().await;
     for (alpn, version) in [("http/1.1", Version::HTTP_11), ("h2", Version::HTTP_2)] {
