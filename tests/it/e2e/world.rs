@@ -79,19 +79,20 @@ impl World {
             ..FoundationConfig::default()
         };
         change_foundation(&mut config);
-        let foundation = Foundation::start(config).await.unwrap();
+        // On the heap: a test may hold many of these at once, and its thread's stack is small.
+        let foundation = Box::pin(Foundation::start(config)).await.unwrap();
         let server = foundation.authority().server(&["localhost", "127.0.0.1"]).unwrap();
         let (certificate, key) = (&server.cert_pem, &server.key_pem);
         let tls = ServerTls::from_pem(certificate, key, ClientCertificates::NotAsked, TlsVersions::All);
         let mut config = HecServerConfig::new(vec![token()]).with_tls(tls.unwrap());
         change_hec(&mut config);
-        let hec = HecServer::start(config).await.unwrap();
+        let hec = Box::pin(HecServer::start(config)).await.unwrap();
         Self { foundation, hec, certificates: tempfile::tempdir().unwrap() }
     }
 
     /// Starts a nozzle and waits until all its streams are open. `settings` win over the usual ones.
     pub(super) async fn nozzle(&self, source: Source, settings: &[(&str, &str)]) -> Nozzle {
-        self.connected_nozzle(self.configure(source, settings)).await
+        Box::pin(self.connected_nozzle(self.configure(source, settings))).await
     }
 
     /// The same, configured already.
@@ -214,7 +215,7 @@ impl Nozzle {
         let (watch, view) = oneshot::channel();
         let mut running = Tasks::new();
         let watch = |view| assert!(watch.send(view).is_ok(), "the test waits for it");
-        running.spawn("nozzle", app.run(shutdown.clone(), watch));
+        running.spawn("nozzle", Box::pin(app.run(shutdown.clone(), watch)));
         let view = timeout(DEADLINE, view).await.expect("it starts in time").expect("it starts");
         Self { view, shutdown, running }
     }
