@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Way, for_each, load, more_events};
-use crate::e2e::world::{data_streams, open_streams, wait_for};
+use crate::e2e::world::{open_streams, wait_for};
 use crate::e2e::{DEADLINE, Nozzle, Source, World, app_guid, log};
 
 /// How often each stream is renewed.
@@ -129,7 +129,8 @@ async fn however_it_writes_the_events_are_those_of_the_log_proxy() {
         publish_everything(&world, ENVELOPES).await;
         // And in another way from now on.
         let other = StreamForm { line_end: LineEnd::Lf, ..form };
-        assert_eq!(world.foundation.inject(&data_streams(), &Fault::Form(other)), 2);
+        let streams = Target::Shard("gateway".to_owned());
+        assert_eq!(world.foundation.inject(&streams, &Fault::Form(other)), 2);
         publish_everything(&world, ENVELOPES).await;
         world.sent_all().await;
         let both = [&rlp, &gateway].map(|nozzle| async {
