@@ -31,9 +31,10 @@ async fn renewing(way: Way) -> (World, Nozzle) {
     (world, nozzle)
 }
 
-/// The open streams, the oldest first.
+/// The open streams that share, the oldest first.
 fn open_now(world: &World) -> BTreeSet<StreamId> {
-    world.foundation.streams().iter().map(|stream| stream.id).collect()
+    let streams = world.foundation.streams();
+    streams.iter().filter(|stream| !stream.shard.is_empty()).map(|stream| stream.id).collect()
 }
 
 /// Renews both streams again and again, and closes the old ones as a gateway does after 14 minutes; `meanwhile` is
