@@ -5,6 +5,7 @@
 pub mod causes;
 pub mod cli;
 pub mod clock;
+pub mod eventgen;
 pub mod hec;
 pub mod nozzle;
 pub mod proto;

@@ -1,0 +1,26 @@
+//! Splunk Eventgen anew: existing `eventgen.conf` files run as they are, hundreds of times faster.
+//!
+//! ```text
+//!  conf files ─► conf ─► SampleConfig ─┬─► sample, token ─► generator   (compiled once, at start)
+//!                                      └─► rater, timer
+//!
+//!  timers ─► Part ─► generator queue ─► workers ─► Batch ─► output queue ─► outputs
+//!  (absolute schedule)                  (threads)           (in order for each stanza)
+//! ```
+//!
+//! - [`config`]: what one stanza asks for, as types; all that the parts below know of conf files.
+//! - [`event`]: the reused buffer events are written into.
+//! - [`plugin`]: the three kinds of plugins (generator, rater, output) and their registry.
+//!
+//! # What holds
+//!
+//! - The same conf, seed and starting clock give the same bytes in each stanza's stream, whatever
+//!   the number of workers: a part has a random generator of its own, seeded by its place.
+//! - Nothing fails silently: a stanza that produces nothing says why, and every event that was
+//!   made and not written is counted with its reason.
+//! - A failing sample or output never stops another one.
+
+pub mod config;
+pub mod event;
+pub mod plugin;
+pub mod time;
