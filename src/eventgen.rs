@@ -24,3 +24,4 @@ pub mod config;
 pub mod event;
 pub mod plugin;
 pub mod time;
+pub mod timer;
