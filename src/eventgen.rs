@@ -22,5 +22,6 @@
 
 pub mod config;
 pub mod event;
+pub mod pattern;
 pub mod plugin;
 pub mod time;
