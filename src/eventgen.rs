@@ -25,3 +25,4 @@ pub mod event;
 pub mod pattern;
 pub mod plugin;
 pub mod time;
+pub mod timer;
