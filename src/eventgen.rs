@@ -22,6 +22,7 @@
 
 pub mod config;
 pub mod event;
+pub mod pattern;
 pub mod plugin;
 pub mod time;
 pub mod timer;

@@ -81,6 +81,8 @@ pub struct SampleConfig {
     pub sample_dir: PathBuf,
     /// What relative paths in replacements start from.
     pub working_dir: PathBuf,
+    /// Environment variables, which paths in replacements may name.
+    pub variables: Arc<BTreeMap<String, String>>,
     /// How the file is read.
     pub sample_type: SampleType,
     /// Plugin that makes the events.
@@ -129,7 +131,7 @@ pub struct SampleConfig {
     pub tokens: Vec<TokenConfig>,
     /// Rewrites the host with a line of a file.
     pub host_token: Option<TokenConfig>,
-    /// Indexes one is drawn from for each run; empty: that of `meta`.
+    /// Indexes one is drawn from for each event; empty: that of `meta`.
     pub extend_indexes: Vec<Arc<str>>,
     /// Where events say they come from, unless their row says otherwise.
     pub meta: Arc<Meta>,
