@@ -21,8 +21,12 @@
 //! - A failing sample or output never stops another one.
 
 pub mod config;
+pub mod engine;
 pub mod event;
 pub mod pattern;
 pub mod plugin;
+pub mod progress;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod timer;

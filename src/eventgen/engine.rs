@@ -91,6 +91,18 @@ pub async fn run(
     stop: CancellationToken,
     progress: Progress,
 ) -> Report {
+    run_within(STOP_MAX, config, registry, clock, stop, progress).await
+}
+
+/// As [`run`], with another time for what is left at a stop.
+async fn run_within(
+    stop_max: Duration,
+    config: RunConfig,
+    registry: &Registry,
+    clock: Clock,
+    stop: CancellationToken,
+    progress: Progress,
+) -> Report {
     let started = std::time::Instant::now();
     let workers = config.engine.workers.map_or_else(cpus, std::num::NonZero::get);
     let Built { shared, failed } = build::build(config, registry, clock);
@@ -99,7 +111,7 @@ pub async fn run(
     let threads: Vec<_> = (0..workers).map_while(|number| spawn_worker(number, &shared)).collect();
     let no_workers = threads.is_empty();
     if !no_workers {
-        shared.wait(&stop).await;
+        shared.wait(&stop, stop_max).await;
     }
     let generators = Arc::clone(&shared);
     // State files are written: a thread that may block.
@@ -120,8 +132,7 @@ fn cpus() -> usize {
 /// Starts a worker; fewer than wanted is no reason to give up.
 fn spawn_worker(number: usize, shared: &Arc<Shared>) -> Option<std::thread::JoinHandle<()>> {
     let with = Arc::clone(shared);
-    let spawned =
-        std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(&with));
+    let spawned = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(&with));
     spawned.inspect_err(|error| tracing::error!(%error, number, "a worker cannot be started")).ok()
 }
 
@@ -162,16 +173,19 @@ fn make(shared: &Arc<Shared>, job: &Job) {
 
 impl Shared {
     /// Waits for the end of all lanes; after `stop` for so long, and then a little.
-    async fn wait(&self, stop: &CancellationToken) {
+    async fn wait(&self, stop: &CancellationToken, stop_max: Duration) {
         tokio::select! {
             () = self.all_over() => return,
             () = stop.cancelled() => {}
         }
         self.plan.stop();
-        if tokio::time::timeout(STOP_MAX, self.all_over()).await.is_ok() {
+        if tokio::time::timeout(stop_max, self.all_over()).await.is_ok() {
             return;
         }
-        tracing::warn!(seconds = STOP_MAX.as_secs(), "outputs do not take what is left in time: it is given up");
+        tracing::warn!(
+            seconds = stop_max.as_secs(),
+            "outputs do not take what is left in time: it is given up"
+        );
         self.hurry.cancel();
         if tokio::time::timeout(GIVE_UP_MAX, self.all_over()).await.is_err() {
             self.lanes.iter().for_each(|lane| lane.give_up());

@@ -49,12 +49,7 @@ pub(super) struct Sample {
 
 impl Sample {
     pub(super) fn view(&self) -> SampleView {
-        SampleView::new(
-            Arc::clone(&self.stanza),
-            Arc::clone(&self.name),
-            self.runs,
-            Arc::clone(&self.ledger),
-        )
+        SampleView::new(Arc::clone(&self.stanza), Arc::clone(&self.name), self.runs, Arc::clone(&self.ledger))
     }
 }
 
@@ -74,13 +69,17 @@ pub(super) fn build(config: RunConfig, registry: &Registry, clock: Clock) -> Bui
         match plugins(&sample, registry) {
             Ok(plugins) => ready.push((sample, plugins)),
             Err(message) => {
-                tracing::error!(stanza = &*sample.stanza, sample = &*sample.name, error = message, "the sample cannot run");
+                tracing::error!(
+                    stanza = &*sample.stanza,
+                    sample = &*sample.name,
+                    error = message,
+                    "the sample cannot run"
+                );
                 failed.push(Failed { stanza: sample.stanza, name: sample.name, message });
             }
         }
     }
-    let part_bytes =
-        (FIRST_PARTS_BYTES / (ready.len() as u64).max(1)).clamp(PART_BYTES_MIN, PART_BYTES);
+    let part_bytes = (FIRST_PARTS_BYTES / (ready.len() as u64).max(1)).clamp(PART_BYTES_MIN, PART_BYTES);
     let shares = shares(&config.engine, &ready);
     let mut slots = Vec::new();
     let mut lanes = Vec::new();
@@ -89,15 +88,27 @@ pub(super) fn build(config: RunConfig, registry: &Registry, clock: Clock) -> Bui
     let mut namesakes = HashMap::new();
     for (number, ((sample, plugins), share)) in ready.into_iter().zip(shares).enumerate() {
         let ledger = Arc::new(Ledger::default());
-        let copies: &mut u64 = namesakes.entry((Arc::clone(&sample.stanza), Arc::clone(&sample.name))).or_default();
+        let copies: &mut u64 =
+            namesakes.entry((Arc::clone(&sample.stanza), Arc::clone(&sample.name))).or_default();
         let seed = seed::of_sample(process_seed.wrapping_add(*copies), &sample.stanza, &sample.name);
         *copies += 1;
         let (stanza, name) = (Arc::clone(&sample.stanza), Arc::clone(&sample.name));
-        lanes.push(Arc::new(Lane::new(number, Arc::clone(&stanza), Arc::clone(&name), Arc::clone(&ledger), plugins.output)));
+        lanes.push(Arc::new(Lane::new(
+            number,
+            Arc::clone(&stanza),
+            Arc::clone(&name),
+            Arc::clone(&ledger),
+            plugins.output,
+        )));
         generators.push(Arc::clone(&plugins.generator));
         let runs = if let End::Runs(runs) = sample.end { Some(runs) } else { None };
         samples.push(Sample { stanza, name, ledger: Arc::clone(&ledger), runs });
-        slots.push(slot(sample, plugins.generator, plugins.rater, Set { ledger, seed, part_bytes, share, now }));
+        slots.push(slot(
+            sample,
+            plugins.generator,
+            plugins.rater,
+            Set { ledger, seed, part_bytes, share, now },
+        ));
     }
     let open = AtomicUsize::new(slots.len());
     let plan = Plan::new(slots, clock, now, POOL_BYTES, config.engine.generator_queue_parts.max(1));
@@ -118,7 +129,8 @@ pub(super) fn build(config: RunConfig, registry: &Registry, clock: Clock) -> Bui
 
 fn plugins(sample: &SampleConfig, registry: &Registry) -> Result<Plugins, MakeError> {
     let generator = registry.generators.get(&sample.generator);
-    let generator = generator.ok_or_else(|| unknown("generator", &sample.generator, registry.generators.keys()))?;
+    let generator =
+        generator.ok_or_else(|| unknown("generator", &sample.generator, registry.generators.keys()))?;
     let rater = registry.raters.get(&sample.rater);
     let rater = rater.ok_or_else(|| unknown("rater", &sample.rater, registry.raters.keys()))?;
     let output = registry.outputs.get(&sample.output);
@@ -143,7 +155,8 @@ struct Set {
 fn slot(sample: SampleConfig, generator: Arc<dyn Generator>, rater: Box<dyn Rater>, set: Set) -> Slot {
     let gap = interval(sample.interval);
     let start = UnixNanos(set.now.0.saturating_add(signed(sample.delay)));
-    let until = if let End::At(moment) = &sample.end { Some(moment.resolve(set.now, &sample.zone)) } else { None };
+    let until =
+        if let End::At(moment) = &sample.end { Some(moment.resolve(set.now, &sample.zone)) } else { None };
     let backfill = sample.backfill.as_ref().map(|moment| {
         let from = moment.resolve(start, &sample.zone);
         Duration::from_nanos(u64::try_from(start.0.saturating_sub(from.0)).unwrap_or(0))

@@ -114,7 +114,8 @@ impl Cutter {
         if self.run.backfill_from.is_some() {
             return (left, self.run.due);
         }
-        let rest = usize::try_from(self.first).ok().and_then(|first| schedule.get(first..)).unwrap_or_default();
+        let rest =
+            usize::try_from(self.first).ok().and_then(|first| schedule.get(first..)).unwrap_or_default();
         let Some(first) = rest.first() else { return (left, self.run.due) };
         let end = first.saturating_add(GROUP);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());

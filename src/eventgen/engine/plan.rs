@@ -91,7 +91,13 @@ enum Place {
 }
 
 impl Plan {
-    pub(super) fn new(slots: Vec<Slot>, clock: Clock, start: UnixNanos, pool_bytes: u64, parts_max: usize) -> Self {
+    pub(super) fn new(
+        slots: Vec<Slot>,
+        clock: Clock,
+        start: UnixNanos,
+        pool_bytes: u64,
+        parts_max: usize,
+    ) -> Self {
         let entries: Vec<_> = (slots.into_iter())
             .map(|slot| Entry {
                 is_parallel: slot.generator.is_parallel(),

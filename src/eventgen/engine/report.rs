@@ -106,7 +106,8 @@ impl Report {
 
     /// The status the process ends with: 0, or 1 when something was lost or failed.
     pub fn exit_code(&self) -> u8 {
-        let fine = self.failed.is_empty() && !self.no_workers && self.samples.iter().all(SampleReport::is_fine);
+        let fine =
+            self.failed.is_empty() && !self.no_workers && self.samples.iter().all(SampleReport::is_fine);
         if fine { 0 } else { EXIT_LOST }
     }
 
@@ -191,14 +192,23 @@ impl fmt::Display for SampleReport {
             write!(f, ", {} runs skipped because they were too late", grouped(counts.skipped))?;
         }
         if let Some(message) = &counts.first_failure {
-            let times = if counts.failures == 1 { String::new() } else { format!(" ({} times)", grouped(counts.failures)) };
+            let times = if counts.failures == 1 {
+                String::new()
+            } else {
+                format!(" ({} times)", grouped(counts.failures))
+            };
             write!(f, "; failed{times}: {message}")?;
         }
         Ok(())
     }
 }
 
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for a person")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "for a person"
+)]
 fn per(count: u64, seconds: f64) -> u64 {
     (count as f64 / seconds).round() as u64
 }
@@ -242,9 +252,14 @@ mod tests {
         for (number, expected) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), expected);
         }
-        for (number, expected) in
-            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"), (5_000_000_000_000, "5.0 TB")]
-        {
+        for (number, expected) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (5_000_000_000_000, "5.0 TB"),
+        ] {
             assert_eq!(bytes(number), expected);
         }
     }

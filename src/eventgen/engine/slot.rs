@@ -88,7 +88,8 @@ impl Slot {
     fn begin(&mut self, run: Run, drift: i64) {
         self.ledger.run();
         self.ledger.skipped(self.timer.skipped());
-        let shown = if run.backfill_from.is_some() { run.at } else { UnixNanos(run.at.0.saturating_add(drift)) };
+        let shown =
+            if run.backfill_from.is_some() { run.at } else { UnixNanos(run.at.0.saturating_add(drift)) };
         let amount = self.rate(&run, shown);
         let pace = self.pace(&run, amount);
         let mut cutter = Cutter::new(run, amount, pace, self.seed, self.part_max(amount));
