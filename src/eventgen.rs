@@ -22,6 +22,10 @@
 
 pub mod config;
 pub mod event;
+pub mod generator;
 pub mod pattern;
 pub mod plugin;
+pub mod rater;
+pub mod sample;
 pub mod time;
+mod token;
