@@ -63,6 +63,11 @@ pub trait Generator: Send + Sync {
     /// How many events one pass of [`super::config::Count::WholeFile`] has.
     fn events_per_pass(&self) -> u64;
 
+    /// What an event usually takes, in bytes: parts are cut so that they stay about the same size.
+    fn event_bytes(&self) -> u64 {
+        256
+    }
+
     /// When each event of a pass is due after its start, in order, for generators that pace
     /// themselves by their data (replay); the last entry is the length of the pass.
     fn schedule(&self) -> Option<&[std::time::Duration]> {
@@ -105,8 +110,22 @@ pub trait Rater: Send {
 pub struct OutputError {
     /// What went wrong, for a person.
     pub message: String,
-    /// Events of the batch that are surely not written; counted as lost.
+    /// Events of this batch, and of earlier ones that were held back, that are surely not written;
+    /// counted as lost.
     pub lost: u64,
+    /// Whether nothing can be written any more: the sample ends.
+    pub closed: bool,
+}
+
+/// Where an output's calls are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// It neither waits nor blocks: called by the worker that made the batch.
+    Instant,
+    /// It blocks its thread (files, pipes): called on threads that may be blocked.
+    Blocking,
+    /// It waits asynchronously (network): a task.
+    Waiting,
 }
 
 /// A future of an output.
@@ -114,14 +133,20 @@ pub type OutputFuture<'a> = Pin<Box<dyn Future<Output = Result<(), OutputError>>
 
 /// Writes events. Called for one batch at a time, in the stanza's order.
 pub trait Output: Send {
-    /// How many events the original gathers before a write; a batch may hold fewer or more.
-    fn batch_events(&self) -> usize;
+    /// Where its calls are to be made.
+    fn nature(&self) -> Nature;
 
     /// Writes all of a batch; retries are its own, bounded.
     fn write<'a>(&'a mut self, batch: &'a Batch) -> OutputFuture<'a>;
 
     /// Writes what is held back and closes; nothing is written afterwards.
     fn finish(&mut self) -> OutputFuture<'_>;
+
+    /// The time is up: gives up what is held back of earlier batches, and says how many events
+    /// that is. A batch whose writing was cut off is counted by the caller.
+    fn abandon(&mut self) -> u64 {
+        0
+    }
 }
 
 /// What a constructor fails with: a sentence that names setting, value and what was expected.
