@@ -134,6 +134,10 @@ impl Generator for Replay {
         self.lines.len() as u64
     }
 
+    fn event_bytes(&self) -> u64 {
+        self.lines.event_bytes()
+    }
+
     fn schedule(&self) -> Option<&[Duration]> {
         Some(&self.schedule)
     }

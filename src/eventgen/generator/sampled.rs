@@ -143,6 +143,10 @@ impl Generator for Sampled {
         self.lines.len() as u64
     }
 
+    fn event_bytes(&self) -> u64 {
+        self.lines.event_bytes()
+    }
+
     fn generate(&self, part: &Part, out: &mut Batch) -> Result<(), GenerateError> {
         let mut make = |counts: &mut [i64]| match part.amount {
             Amount::Events(count) => self.by_number(part, count, counts, out),

@@ -17,6 +17,9 @@ use crate::eventgen::token::draw::Draws;
 /// Events of a run that says nothing of a count.
 const EVENTS_PER_PASS: u64 = 60;
 
+/// What an event takes, about.
+const EVENT_BYTES: u64 = 64;
+
 const MICROSECOND: i64 = 1_000;
 const SECOND: i64 = 1_000_000_000;
 
@@ -80,6 +83,10 @@ impl Generator for Windbag {
 
     fn events_per_pass(&self) -> u64 {
         EVENTS_PER_PASS
+    }
+
+    fn event_bytes(&self) -> u64 {
+        EVENT_BYTES
     }
 
     fn generate(&self, part: &Part, out: &mut Batch) -> Result<(), GenerateError> {
