@@ -22,8 +22,12 @@
 
 pub mod conf;
 pub mod config;
+pub mod engine;
 pub mod event;
 pub mod pattern;
 pub mod plugin;
+pub mod progress;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod timer;

@@ -54,7 +54,7 @@ pub struct RunConfig {
 pub struct EngineConfig {
     /// Worker threads; `None`: one per CPU.
     pub workers: Option<std::num::NonZeroUsize>,
-    /// Parts that may wait for a worker.
+    /// Parts that may be between a timer and an output, beside the first of each sample.
     pub generator_queue_parts: usize,
     /// Makes a run repeatable; drawn at random if absent.
     pub seed: Option<u64>,

@@ -146,6 +146,11 @@ impl Clock {
         Self { set: Some((start, Instant::now())) }
     }
 
+    /// Where it started; the present for the system's clock.
+    pub fn started(&self) -> UnixNanos {
+        self.set.map_or_else(UnixNanos::now, |(start, _)| start)
+    }
+
     /// What it shows.
     pub fn now(&self) -> UnixNanos {
         match self.set {
