@@ -20,14 +20,19 @@
 //!   made and not written is counted with its reason.
 //! - A failing sample or output never stops another one.
 
+pub mod conf;
 pub mod config;
 pub mod engine;
 pub mod event;
+pub mod generator;
 pub mod output;
 pub mod pattern;
 pub mod plugin;
 pub mod progress;
+pub mod rater;
+pub mod sample;
 #[cfg(test)]
 mod testing;
 pub mod time;
 pub mod timer;
+mod token;
