@@ -24,10 +24,14 @@ pub mod conf;
 pub mod config;
 pub mod engine;
 pub mod event;
+pub mod generator;
 pub mod pattern;
 pub mod plugin;
 pub mod progress;
+pub mod rater;
+pub mod sample;
 #[cfg(test)]
 mod testing;
 pub mod time;
 pub mod timer;
+mod token;
