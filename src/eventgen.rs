@@ -26,6 +26,7 @@ pub mod config;
 pub mod engine;
 pub mod event;
 pub mod generator;
+pub mod output;
 pub mod pattern;
 pub mod plugin;
 pub mod progress;

@@ -14,9 +14,8 @@ use crate::clock::UnixNanos;
 use crate::eventgen::conf::{self, Finding, Level, Request};
 use crate::eventgen::config::{Count, End, Place, ReplacementKind, SampleConfig};
 use crate::eventgen::engine::report::grouped;
-use crate::eventgen::generator::{Examination, examine};
+use crate::eventgen::generator::{Examination, examine, preview};
 use crate::eventgen::plugin::Registry;
-use crate::eventgen::sample::preview;
 use crate::eventgen::time::format::{FormatCache, TimeFormat};
 use crate::eventgen::time::{Moment, Zone};
 
@@ -40,7 +39,8 @@ impl Report {
     fn make(request: &Request, registry: &Registry, now: UnixNanos) -> Self {
         let (run, findings) = conf::load(request, registry);
         let mut maker = Maker { request, registry, now, findings, tokens: BTreeMap::new() };
-        let samples: Vec<_> = run.iter().flat_map(|run| &run.samples).map(|sample| maker.sample(sample)).collect();
+        let samples: Vec<_> =
+            run.iter().flat_map(|run| &run.samples).map(|sample| maker.sample(sample)).collect();
         maker.tokens_that_never_match();
         let mut seen = HashSet::new();
         maker.findings.retain(|finding| seen.insert(finding.to_string()));
@@ -66,7 +66,8 @@ impl Report {
         for finding in self.findings.iter().filter(|finding| notes || finding.level != Level::Note) {
             let _ = writeln!(text, "{}\n", finding.render(colored));
         }
-        let number = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let number =
+            |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let mut counts = vec![number(self.samples.len(), "sample")];
         for (level, what) in [(Level::Error, "error"), (Level::Warning, "warning"), (Level::Note, "note")] {
             let count = self.count(level);
@@ -119,7 +120,7 @@ impl Maker<'_> {
     }
 
     fn known(&self, sample: &SampleConfig, examination: &Examination) -> Known {
-        let events = preview::preview(sample, SIZED_EVENTS, self.now, self.request.seed.unwrap_or_default());
+        let events = preview(sample, SIZED_EVENTS, self.now, self.request.seed.unwrap_or_default());
         let events = events.unwrap_or_default();
         let size: usize = events.iter().map(|event| event.text.len()).sum();
         let pass = || {
@@ -148,8 +149,8 @@ impl Maker<'_> {
         let window = [&sample.earliest, &sample.latest].map(|moment| moment.resolve(self.now, &sample.zone));
         if window[0] > window[1] && sample.generator != "replay" {
             let place = sample.settings.get("earliest").or_else(|| sample.settings.get("latest"));
-            let message = format!("[{}]: earliest is later than latest", sample.stanza);
-            self.findings.push(at(Level::Warning, place.and_then(|setting| setting.place.as_ref()), message));
+            let message = format!("[{}] makes nothing: earliest is later than latest", sample.stanza);
+            self.findings.push(at(Level::Error, place.and_then(|setting| setting.place.as_ref()), message));
         }
         for (token, matches) in sample.tokens.iter().zip(&examination.tokens) {
             if let (Some(place), Some(number)) = (&token.pattern_place, token.number) {

@@ -25,7 +25,12 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
-fn option(name: &'static str, value: &'static str, parser: impl Into<ValueParser>, help: &'static str) -> Arg {
+fn option(
+    name: &'static str,
+    value: &'static str,
+    parser: impl Into<ValueParser>,
+    help: &'static str,
+) -> Arg {
     Arg::new(name)
         .long(name)
         .value_name(value)
@@ -64,8 +69,18 @@ pub(super) fn conf() -> Vec<Arg> {
         flag("devnull", "Write to nowhere").conflicts_with_all(["modinput", "keepoutput"]),
         flag("modinput", "Write as a modular input of Splunk").conflicts_with("keepoutput"),
         flag("keepoutput", "Write to where the conf says (the default)"),
-        option("seed", "N", value_parser!(u64), "The same seed, conf and start of the clock make the same events"),
-        option("clock-start", "TIME", moment, "A clock that shows this time at the start, and runs on from there"),
+        option(
+            "seed",
+            "N",
+            value_parser!(u64),
+            "The same seed, conf and start of the clock make the same events",
+        ),
+        option(
+            "clock-start",
+            "TIME",
+            moment,
+            "A clock that shows this time at the start, and runs on from there",
+        ),
     ]
 }
 
@@ -182,7 +197,8 @@ pub(super) fn log_level(matches: &ArgMatches) -> &'static str {
 /// What to say of flags that do nothing.
 pub(super) fn idle(matches: &ArgMatches) -> Vec<String> {
     let given = |name: &str| {
-        let source = matches.try_contains_id(name).is_ok_and(|there| there).then(|| matches.value_source(name));
+        let source =
+            matches.try_contains_id(name).is_ok_and(|there| there).then(|| matches.value_source(name));
         source.flatten() == Some(clap::parser::ValueSource::CommandLine)
     };
     let notes = IDLE.iter().filter(|(name, _)| given(name));
@@ -210,7 +226,10 @@ mod tests {
         assert_eq!(request.target, PathBuf::from("x.conf"));
         assert_eq!(request.sample.as_deref(), Some("a.txt"));
         let overrides = &request.overrides;
-        assert_eq!((overrides.count, overrides.interval), (Some(Count::Events(4)), Some(Duration::from_secs(2))));
+        assert_eq!(
+            (overrides.count, overrides.interval),
+            (Some(Count::Events(4)), Some(Duration::from_secs(2)))
+        );
         assert_eq!((overrides.backfill.as_deref(), overrides.end.as_deref()), (Some("-20s"), Some("-1")));
         assert_eq!(overrides.output.as_deref(), Some("devnull"));
         assert_eq!((request.workers, request.generator_queue_parts), (NonZeroUsize::new(3), Some(500)));

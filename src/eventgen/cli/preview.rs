@@ -11,7 +11,7 @@ use super::{EXIT_FAILURE, flags, registry};
 use crate::clock::UnixNanos;
 use crate::eventgen::conf::{self, Level, Request};
 use crate::eventgen::config::SampleConfig;
-use crate::eventgen::sample::preview;
+use crate::eventgen::generator::preview;
 
 pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> ExitCode {
     let now = flags::clock(matches).now();
@@ -41,7 +41,7 @@ fn render(
 ) -> (String, Vec<String>) {
     let (mut text, mut faults) = (String::new(), Vec::new());
     for sample in samples {
-        let events = match preview::preview(sample, count, now, seed) {
+        let events = match preview(sample, count, now, seed) {
             Ok(events) => events,
             Err(why) => {
                 faults.push(format!("[{}] makes nothing: {why}", sample.stanza));
@@ -53,7 +53,8 @@ fn render(
                 true => format!("# [{}]", sample.stanza),
                 false => format!("# [{}] {}", sample.stanza, sample.name),
             };
-            let _ = if colored { writeln!(text, "\x1b[1m{heading}\x1b[0m") } else { writeln!(text, "{heading}") };
+            let _ =
+                if colored { writeln!(text, "\x1b[1m{heading}\x1b[0m") } else { writeln!(text, "{heading}") };
         }
         for event in events {
             let body = event.text.strip_suffix('\n').unwrap_or(&event.text);

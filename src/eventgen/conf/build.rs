@@ -12,9 +12,7 @@ use super::settings::{LATER_GENERATORS, LATER_OUTPUTS, known, nearest};
 use super::values::{self, Kind};
 use super::view::View;
 use super::{Findings, Request};
-use crate::eventgen::config::{
-    Count, End, Rates, ReplacementKind, SampleConfig, SampleType, TokenConfig,
-};
+use crate::eventgen::config::{Count, End, Rates, ReplacementKind, SampleConfig, SampleType, TokenConfig};
 use crate::eventgen::event::Meta;
 use crate::eventgen::plugin::Registry;
 use crate::eventgen::time::{Moment, Zone};

@@ -219,11 +219,15 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        for name in ["httpeventServers", "splunkPass", "sessionKey", "accessToken", "awsSecretKey", "PASSWORD"] {
+        for name in
+            ["httpeventServers", "splunkPass", "sessionKey", "accessToken", "awsSecretKey", "PASSWORD"]
+        {
             let text = Finding::at(Level::Note, &spot(&format!("{name} = hush"), 0, 3), "x").to_string();
             assert!(text.contains(&format!("{name} = …")) && !text.contains("hush"), "{text}");
         }
-        assert!(Finding::at(Level::Note, &spot("token.0.token = seen", 0, 3), "x").to_string().contains("seen"));
+        assert!(
+            Finding::at(Level::Note, &spot("token.0.token = seen", 0, 3), "x").to_string().contains("seen")
+        );
     }
 
     #[test]

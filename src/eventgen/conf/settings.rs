@@ -310,7 +310,13 @@ pub(super) static SETTINGS: &[Known] = &[
     sample(T::Outputs, "httpeventMaxPayloadSize", K::Integer(1), "10000", "HEC: bytes of a request."),
     sample(T::Outputs, "httpeventWaitResponse", K::Bool, "true", "HEC: wait for the answer."),
     sample(T::Outputs, "httpeventAllowFailureCount", K::Integer(1), "", "HEC: how often a request is tried."),
-    sample(T::Outputs, "httpeventCaFile", K::Path, "", "HEC: PEM file of CA certificates, trusted beside the system's."),
+    sample(
+        T::Outputs,
+        "httpeventCaFile",
+        K::Path,
+        "",
+        "HEC: PEM file of CA certificates, trusted beside the system's.",
+    ),
     sample(T::Outputs, "httpeventVerifyCertificate", K::Bool, "true", "HEC: check the server's certificate."),
     sample(T::Outputs, "httpeventGzip", K::Bool, "false", "HEC: compress requests."),
     sample(T::Outputs, "tcpDestinationHost", K::Text, "127.0.0.1", ""),
@@ -390,7 +396,8 @@ pub(super) fn reference(part: &str) -> String {
             let _ = writeln!(text, "{gap}{}", theme.title());
         }
         for known in settings {
-            let (name, kind, about) = (known.name, known.kind.label().replace('`', ""), known.about.replace('`', ""));
+            let (name, kind, about) =
+                (known.name, known.kind.label().replace('`', ""), known.about.replace('`', ""));
             let _ = match (known.effect, known.default) {
                 (Effect::None | Effect::Later, _) => writeln!(text, "  {name}\n      {about}"),
                 (_, "") => writeln!(text, "  {name} = {kind}\n      {about}"),
