@@ -20,6 +20,7 @@
 //!   made and not written is counted with its reason.
 //! - A failing sample or output never stops another one.
 
+pub mod cli;
 pub mod conf;
 pub mod config;
 pub mod engine;
