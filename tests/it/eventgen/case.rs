@@ -62,7 +62,8 @@ impl Case {
         for folder in ["samples", "default", "out"] {
             fs::create_dir_all(root.join(folder)).expect("a folder");
         }
-        let before = self.write_files(&root, &fill);
+        let more_conf = patched["append"].as_str().unwrap_or_default();
+        let before = self.write_files(&root, more_conf, &fill);
         let mut arguments: Vec<String> = list(&self.recorded["args"])
             .iter()
             .map(|argument| fill(argument.as_str().expect("text")))
@@ -92,10 +93,16 @@ impl Case {
         outcome
     }
 
-    fn write_files(&self, root: &Path, fill: &dyn Fn(&str) -> String) -> BTreeMap<String, String> {
+    fn write_files(
+        &self,
+        root: &Path,
+        more_conf: &str,
+        fill: &dyn Fn(&str) -> String,
+    ) -> BTreeMap<String, String> {
         let mut before = BTreeMap::new();
         for (name, text) in self.recorded["files"].as_object().expect("files") {
-            let (path, text) = (root.join(name), fill(text.as_str().expect("text")));
+            let more = if name == "default/eventgen.conf" { more_conf } else { "" };
+            let (path, text) = (root.join(name), fill(text.as_str().expect("text")) + more);
             fs::create_dir_all(path.parent().expect("below the root")).expect("a folder");
             fs::write(path, &text).expect("writable");
             before.insert(name.clone(), text);
