@@ -20,11 +20,13 @@
 //!   made and not written is counted with its reason.
 //! - A failing sample or output never stops another one.
 
+pub mod cli;
 pub mod conf;
 pub mod config;
 pub mod engine;
 pub mod event;
 pub mod generator;
+pub mod output;
 pub mod pattern;
 pub mod plugin;
 pub mod progress;

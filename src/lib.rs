@@ -8,6 +8,7 @@ pub mod clock;
 pub mod eventgen;
 pub mod hec;
 pub mod nozzle;
+pub mod process;
 pub mod proto;
 pub mod proxy;
 pub mod sim;

@@ -35,8 +35,9 @@ use std::time::Duration;
 pub use self::finding::{Finding, Level};
 use self::ini::Conf;
 use self::section::Sections;
-use super::config::{Count, EngineConfig, RunConfig};
+use super::config::{Count, End, EngineConfig, RunConfig};
 use super::plugin::Registry;
+use super::time::Zone;
 
 /// What to load, and what the command line says differently.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +92,35 @@ pub fn load(request: &Request, registry: &Registry) -> (Option<RunConfig>, Vec<F
     let mut list = findings.list;
     list.sort_by(|a, b| a.place.cmp(&b.place));
     (run, list)
+}
+
+/// Reads a `count` as a conf file would have it.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_count(text: &str) -> Result<Count, String> {
+    values::count(text)
+}
+
+/// Reads an `interval` as a conf file would have it.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_interval(text: &str) -> Result<Duration, String> {
+    values::seconds(text)
+}
+
+/// Reads an `end` as a conf file would have it.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_end(text: &str) -> Result<End, String> {
+    values::end(text, &Zone::utc())
+}
+
+/// Explains the settings with this in their names.
+pub fn reference(part: &str) -> String {
+    settings::reference(part)
 }
 
 fn load_into(request: &Request, registry: &Registry, findings: &mut Findings) -> Option<RunConfig> {

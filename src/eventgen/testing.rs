@@ -91,8 +91,12 @@ pub(crate) fn batch(texts: &[&str]) -> Batch {
     batch
 }
 
-/// Writes a batch and finishes.
+/// Writes a batch and finishes; what was lost comes together.
 pub(crate) async fn write_all(output: &mut dyn Output, texts: &[&str]) -> Result<(), OutputError> {
-    output.write(&batch(texts)).await?;
-    output.finish().await
+    let written = output.write(&batch(texts)).await;
+    let finished = output.finish().await;
+    match (written, finished) {
+        (Err(one), Err(other)) => Err(OutputError { lost: one.lost + other.lost, ..one }),
+        (one, other) => one.and(other),
+    }
 }

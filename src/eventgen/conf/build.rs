@@ -8,14 +8,11 @@ use std::time::Duration;
 
 use super::autotimes::USUAL;
 use super::finding::{Finding, Level};
-use super::locate::expand;
 use super::settings::{LATER_GENERATORS, LATER_OUTPUTS, known, nearest};
 use super::values::{self, Kind};
 use super::view::View;
 use super::{Findings, Request};
-use crate::eventgen::config::{
-    Count, End, Rates, ReplacementKind, SampleConfig, SampleType, Setting, TokenConfig,
-};
+use crate::eventgen::config::{Count, End, Rates, ReplacementKind, SampleConfig, SampleType, TokenConfig};
 use crate::eventgen::event::Meta;
 use crate::eventgen::plugin::Registry;
 use crate::eventgen::time::{Moment, Zone};
@@ -108,7 +105,7 @@ impl<'a> Builder<'a> {
                 host_regex: view.text("hostRegex").into(),
             }),
             max_queue_length: view.text("maxQueueLength").parse().ok().and_then(NonZeroUsize::new),
-            settings: self.settings(view, findings),
+            settings: view.settings(),
             zone,
         })
     }
@@ -135,27 +132,6 @@ impl<'a> Builder<'a> {
     fn end(&self, view: &View<'_>, zone: &Zone) -> End {
         let text = self.request.overrides.end.as_deref().unwrap_or_else(|| view.text("end"));
         values::end(text, zone).unwrap_or(End::Never)
-    }
-
-    /// All settings as written, with variables in the place of their names in paths.
-    fn settings(&self, view: &View<'_>, findings: &mut Findings) -> BTreeMap<String, Setting> {
-        let mut settings = view.settings();
-        for (name, setting) in &mut settings {
-            if !known(name).is_some_and(|known| known.kind == Kind::Path) {
-                continue;
-            }
-            match expand(&setting.value, &self.variables) {
-                Ok(value) => setting.value = value,
-                Err(variable) => {
-                    let message = format!("{name} names the variable {variable}, which is not set");
-                    findings.push(match view.get(name) {
-                        Some(checked) => Finding::at(Level::Warning, &checked.entry.value_spot, message),
-                        None => Finding::new(Level::Warning, message),
-                    });
-                }
-            }
-        }
-        settings
     }
 }
 

@@ -1,10 +1,13 @@
 //! What there is to say about a conf: errors, warnings and notes, each with its place.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::settings::is_secret;
 use crate::eventgen::config::Place;
 
 /// How much a finding matters.
@@ -69,8 +72,20 @@ impl Finding {
         }
     }
 
+    /// A finding about a place that is known by its numbers only; relative paths start at the working
+    /// directory. Without the line if the file has gone since.
+    pub fn at_place(level: Level, place: &Place, working_dir: &Path, message: impl Into<String>) -> Self {
+        let text = fs::read_to_string(working_dir.join(&*place.file)).unwrap_or_default();
+        let line = text.lines().nth(place.line as usize - 1).map(|line| Arc::from(shown(line)));
+        Self {
+            place: Some(place.clone()),
+            excerpt: line.map(|line| (line, usize::MAX)),
+            ..Self::new(level, message)
+        }
+    }
+
     /// Adds what to do about it.
-    pub(super) fn help(self, help: impl Into<String>) -> Self {
+    pub fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
@@ -122,7 +137,23 @@ fn window(line: &str, column: usize) -> (String, usize) {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) path: Arc<PathBuf>,
-    pub(super) lines: Vec<Arc<str>>,
+    /// As they are shown: without passwords and the like.
+    lines: Vec<Arc<str>>,
+}
+
+impl Source {
+    pub(super) fn new(path: &Path, text: &str) -> Self {
+        let lines = text.lines().map(|line| Arc::from(shown(line))).collect();
+        Self { path: Arc::new(path.into()), lines }
+    }
+}
+
+/// A line as it may be shown.
+fn shown(line: &str) -> Cow<'_, str> {
+    match line.find(['=', ':']) {
+        Some(end) if is_secret(line[..end].trim()) => format!("{} …", &line[..=end]).into(),
+        _ => line.into(),
+    }
 }
 
 /// A piece of a line.
@@ -184,6 +215,30 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[2], format!("2 | {}X{}", "a".repeat(40), "b".repeat(59)));
         assert_eq!(lines[3], format!("  | {}{}", " ".repeat(40), "^".repeat(60)));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for name in
+            ["httpeventServers", "splunkPass", "sessionKey", "accessToken", "awsSecretKey", "PASSWORD"]
+        {
+            let text = Finding::at(Level::Note, &spot(&format!("{name} = hush"), 0, 3), "x").to_string();
+            assert!(text.contains(&format!("{name} = …")) && !text.contains("hush"), "{text}");
+        }
+        assert!(
+            Finding::at(Level::Note, &spot("token.0.token = seen", 0, 3), "x").to_string().contains("seen")
+        );
+    }
+
+    #[test]
+    fn a_place_known_by_its_numbers_shows_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.conf"), "[s]\nx = abc\n").unwrap();
+        let place = Place { file: Arc::new("a.conf".into()), line: 2, column: 5 };
+        let text = Finding::at_place(Level::Warning, &place, folder.path(), "no").to_string();
+        assert_eq!(text, "warning: no\n --> a.conf:2:5\n2 | x = abc\n  |     ^^^");
+        let gone = Finding::at_place(Level::Warning, &place, Path::new("/nowhere"), "no").to_string();
+        assert_eq!(gone, "warning: no\n --> a.conf:2:5");
     }
 
     #[test]

@@ -11,10 +11,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::finding::{Finding, Level, Source, Spot};
+use super::settings::is_secret;
 
 /// Larger files are no conf files.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -98,13 +99,10 @@ fn read_text(path: &Path) -> io::Result<(String, bool)> {
 /// Parses the text of a conf file.
 pub(super) fn parse(path: &Path, text: &str, findings: &mut Vec<Finding>) -> Conf {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let source = Source {
-        path: Arc::new(PathBuf::from(path)),
-        lines: text.lines().map(|line| Arc::from(line.trim_end_matches('\r'))).collect(),
-    };
+    let source = Source::new(path, text);
     let mut reader = Reader { source: Arc::new(source), conf: Conf::default(), open: None, findings };
-    for number in 0..reader.source.lines.len() {
-        reader.line(number);
+    for (number, line) in text.lines().enumerate() {
+        reader.line(number, line);
     }
     reader.close();
     reader.conf.check_duplicates(findings)
@@ -126,8 +124,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn line(&mut self, number: usize) {
-        let line = Arc::clone(&self.source.lines[number]);
+    fn line(&mut self, number: usize, line: &str) {
         let text = line.trim();
         let indent = line.chars().count() - line.trim_start().chars().count();
         if text.is_empty() {
@@ -216,7 +213,8 @@ impl Conf {
                         entry.name,
                         first.name_spot.place().line
                     );
-                    let help = format!("the last one counts: {}", quoted(&entry.value));
+                    let value = if is_secret(&entry.name) { "…".into() } else { quoted(&entry.value) };
+                    let help = format!("the last one counts: {value}");
                     findings.push(Finding::at(Level::Warning, &entry.name_spot, message).help(help));
                 }
                 known.set(entry);
@@ -337,7 +335,7 @@ mod tests {
             for stanza in &conf.stanzas {
                 for entry in &stanza.entries {
                     // Places point at what they say.
-                    let line = &entry.name_spot.source.lines[entry.name_spot.line];
+                    let line = &text.lines().nth(entry.name_spot.line).unwrap();
                     let at: String = line.chars().skip(entry.name_spot.column).take(entry.name_spot.width).collect();
                     prop_assert_eq!(&at, &*entry.name);
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Findings;
 use super::finding::{Finding, Level, Spot};
 use super::ini::{Conf, Entry, Stanza};
-use super::settings::{Effect, Known, SETTINGS, known, nearest};
+use super::settings::{Effect, Known, SETTINGS, is_secret, known, nearest};
 use super::tokens::Parts;
 use crate::eventgen::config::{Setting, TokenConfig};
 use crate::eventgen::pattern::Pattern;
@@ -183,7 +183,10 @@ impl Checker<'_> {
         let spot =
             offset.map_or_else(|| entry.value_spot.clone(), |at| entry.value_spot.inside(&entry.value, at));
         let level = if vital { Level::Error } else { Level::Warning };
-        let value: String = entry.value.chars().take(60).collect();
+        let value: String = match is_secret(known.name) {
+            true => "…".to_owned(),
+            false => entry.value.chars().take(60).collect(),
+        };
         let finding = Finding::at(level, &spot, format!("{} = {value}: {why}", known.name));
         self.findings.push(finding.help(match (vital, known.default) {
             (true, _) => "stanzas it applies to do not run".to_owned(),

@@ -2,6 +2,8 @@
 //!
 //! The reference in `docs/eventgen.md` is made from this table.
 
+use std::fmt::Write as _;
+
 use super::values::Kind;
 use crate::eventgen::plugin::Registry;
 
@@ -307,6 +309,16 @@ pub(super) static SETTINGS: &[Known] = &[
     ),
     sample(T::Outputs, "httpeventMaxPayloadSize", K::Integer(1), "10000", "HEC: bytes of a request."),
     sample(T::Outputs, "httpeventWaitResponse", K::Bool, "true", "HEC: wait for the answer."),
+    sample(T::Outputs, "httpeventAllowFailureCount", K::Integer(1), "", "HEC: how often a request is tried."),
+    sample(
+        T::Outputs,
+        "httpeventCaFile",
+        K::Path,
+        "",
+        "HEC: PEM file of CA certificates, trusted beside the system's.",
+    ),
+    sample(T::Outputs, "httpeventVerifyCertificate", K::Bool, "true", "HEC: check the server's certificate."),
+    sample(T::Outputs, "httpeventGzip", K::Bool, "false", "HEC: compress requests."),
     sample(T::Outputs, "tcpDestinationHost", K::Text, "127.0.0.1", ""),
     sample(T::Outputs, "tcpDestinationPort", K::Integer(1), "3333", ""),
     sample(T::Outputs, "udpDestinationHost", K::Text, "127.0.0.1", ""),
@@ -368,13 +380,33 @@ pub(super) static SETTINGS: &[Known] = &[
     ),
     unused("backfillSearch", "It had no effect before either."),
     unused("backfillSearchUrl", "It had no effect before either."),
-    unused(
-        "httpeventAllowFailureCount",
-        "It had no effect before either; what HEC does not take is sent again and counted.",
-    ),
     unused("projectID", "Splunk Storm is no more."),
     unused("accessToken", "Splunk Storm is no more."),
 ];
+
+/// Explains the settings with this in their names, for a terminal.
+pub(super) fn reference(part: &str) -> String {
+    let part = part.to_ascii_lowercase();
+    let mut text = String::new();
+    for theme in Theme::ALL {
+        let wanted = |known: &&Known| known.theme == theme && known.name.to_ascii_lowercase().contains(&part);
+        let mut settings = SETTINGS.iter().filter(wanted).peekable();
+        if settings.peek().is_some() {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _ = writeln!(text, "{gap}{}", theme.title());
+        }
+        for known in settings {
+            let (name, kind, about) =
+                (known.name, known.kind.label().replace('`', ""), known.about.replace('`', ""));
+            let _ = match (known.effect, known.default) {
+                (Effect::None | Effect::Later, _) => writeln!(text, "  {name}\n      {about}"),
+                (_, "") => writeln!(text, "  {name} = {kind}\n      {about}"),
+                (_, default) => writeln!(text, "  {name} = {kind} [default: {default}]\n      {about}"),
+            };
+        }
+    }
+    text
+}
 
 /// Plugins that come later, and what they are called to a person.
 pub(super) const LATER_GENERATORS: &[(&str, &str)] =
@@ -414,6 +446,14 @@ pub(super) fn has_more_than_ours(registry: &Registry) -> bool {
     names.into_iter().any(|name| !OURS.contains(&name.as_str()))
 }
 
+/// Whether what a setting says is not to be shown: it holds, or may hold, a password or the like.
+pub(super) fn is_secret(name: &str) -> bool {
+    let folded = name.to_ascii_lowercase();
+    !folded.starts_with("token.")
+        && !folded.starts_with("host.")
+        && ["server", "pass", "token", "key", "secret"].iter().any(|word| folded.contains(word))
+}
+
 /// The known name nearest to one that is not known.
 pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = name.to_ascii_lowercase();
@@ -427,7 +467,6 @@ pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::fmt::Write as _;
     use std::fs;
 
     use super::*;

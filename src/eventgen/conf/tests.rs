@@ -141,8 +141,7 @@ fileName = $OUT/x.log
 timeMultiple = 2
 timeField = when
 "#;
-    let mut lab = Lab::new(conf, &["a.csv"]);
-    lab.request.variables.insert("OUT".to_owned(), "/out".to_owned());
+    let lab = Lab::new(conf, &["a.csv"]);
     let (run, findings) = lab.load();
     assert_eq!(findings, []);
     let RunConfig { engine, samples } = run.unwrap();
@@ -162,7 +161,7 @@ timeField = when
     assert_eq!(sample.extend_indexes.join(" "), "a b0 b1");
     assert_eq!(sample.host_token.as_ref().unwrap().replacement, "hosts:2");
     assert_eq!(sample.meta.host_regex.as_ref(), "r");
-    assert_eq!(sample.settings["fileName"].value, "/out/x.log");
+    assert_eq!(sample.settings["fileName"].value, "$OUT/x.log", "for the output to read");
     assert_eq!(sample.max_queue_length, NonZeroUsize::new(9));
     assert_eq!((sample.time_multiple, sample.time_field.as_str()), (2.0, "when"));
     assert_eq!(sample.auto_timestamps.len(), autotimes::USUAL.len());
@@ -222,9 +221,10 @@ fn a_stanza_that_matches_a_file_but_not_the_winner_fills_in() {
 
 #[test]
 fn global_is_global() {
-    let conf = "[global]\nend = 1\nbackfill = -1h\ntimezone = 0000\nsampleDir = ../other\nextendIndexes = x\n\
+    let conf = "[global]\nend = 1\nbackfill = -1h\ntimezone = 0000\nsampleDir = ../$OTHER\nextendIndexes = x\n\
                 [a.txt]\n[b.txt]\nend = 2\nsampleDir = ../samples\n";
-    let lab = Lab::new(conf, &["a.txt", "b.txt"]);
+    let mut lab = Lab::new(conf, &["a.txt", "b.txt"]);
+    lab.request.variables.insert("OTHER".to_owned(), "other".to_owned());
     lab.file("other/a.txt", "x\n");
     let samples = lab.samples();
     assert_eq!((&samples[0].end, &samples[1].end), (&End::Runs(1), &End::Runs(2)));
@@ -378,6 +378,7 @@ disabled = perhaps
 mode = reply
 earliest = -1fortnight
 hourOfDayRate = {"24": 1}
+httpeventServers = {"servers": [{"key": "hush"}
 generatorWorkers = 2
 spoolDir = $SPLUNK_HOME/spool
 outputMode = htpevent
@@ -394,6 +395,7 @@ token.5.replacementType = timestamp
 token.5.replacement = %12N
 
 [missing.txt]
+sampleDir = $NOWHERE/samples
 
 [c.txt]
 generator = jinja
