@@ -118,7 +118,7 @@ pub(super) static SETTINGS: &[Known] = &[
         "sampleDir",
         K::Path,
         "../samples",
-        "Where sample files are. Relative paths start at the folder of the conf file that sets it.",
+        "Where sample files are. Relative paths start at the folder of the conf file that sets it; `$NAME` is a variable.",
     ),
     sample(
         T::Samples,
