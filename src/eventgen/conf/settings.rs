@@ -118,7 +118,7 @@ pub(super) static SETTINGS: &[Known] = &[
         "sampleDir",
         K::Path,
         "../samples",
-        "Where sample files are. Relative paths start at the folder of the conf file that sets it.",
+        "Where sample files are. Relative paths start at the folder of the conf file that sets it; `$NAME` is a variable.",
     ),
     sample(
         T::Samples,
@@ -162,9 +162,9 @@ pub(super) static SETTINGS: &[Known] = &[
         r".*\.part",
         "File names a stanza with a pattern as its name leaves out.",
     ),
-    sample(T::Samples, "start_count", K::Number, "0", "`counter` generator: the first number."),
-    sample(T::Samples, "end_count", K::Number, "0", "`counter` generator: the last number."),
-    sample(T::Samples, "count_by", K::Text, "1", "`counter` generator: the step."),
+    sample(T::Samples, "start_count", K::Decimal, "0", "`counter` generator: the first number."),
+    sample(T::Samples, "end_count", K::Decimal, "0", "`counter` generator: the last number."),
+    sample(T::Samples, "count_by", K::Decimal, "1", "`counter` generator: the step."),
     sample(
         T::Samples,
         "count_template",
@@ -267,7 +267,7 @@ pub(super) static SETTINGS: &[Known] = &[
         "outputMode",
         K::Name,
         "modinput",
-        "`stdout`, `file`, `spool`, `modinput`, `httpevent`, `metric_httpevent`, `tcpout`, `udpout`, `counter`, `devnull`, or one of your own.",
+        "`stdout`, `file`, `spool`, `modinput`, `httpevent`, `metric_httpevent`, `tcpout`, `udpout`, `loggregator`, `counter`, `devnull`, or one of your own.",
     ),
     sample(
         T::Outputs,
@@ -307,9 +307,14 @@ pub(super) static SETTINGS: &[Known] = &[
         "roundrobin",
         "HEC: one of the servers for each request, or all.",
     ),
-    sample(T::Outputs, "httpeventMaxPayloadSize", K::Integer(1), "10000", "HEC: bytes of a request."),
-    sample(T::Outputs, "httpeventWaitResponse", K::Bool, "true", "HEC: wait for the answer."),
-    sample(T::Outputs, "httpeventAllowFailureCount", K::Integer(1), "", "HEC: how often a request is tried."),
+    sample(T::Outputs, "httpeventMaxPayloadSize", K::Integer(1), "524288", "HEC: bytes of a request."),
+    sample(
+        T::Outputs,
+        "httpeventAllowFailureCount",
+        K::Integer(1),
+        "5",
+        "HEC: how often a request is tried.",
+    ),
     sample(
         T::Outputs,
         "httpeventCaFile",
@@ -323,6 +328,30 @@ pub(super) static SETTINGS: &[Known] = &[
     sample(T::Outputs, "tcpDestinationPort", K::Integer(1), "3333", ""),
     sample(T::Outputs, "udpDestinationHost", K::Text, "127.0.0.1", ""),
     sample(T::Outputs, "udpDestinationPort", K::Integer(1), "3333", ""),
+    sample(
+        T::Outputs,
+        "loggregatorDirectory",
+        K::Path,
+        "",
+        "`loggregator`: where addresses and certificates of the simulated foundation are written.",
+    ),
+    sample(
+        T::Outputs,
+        "loggregatorKind",
+        K::Choice(&["log", "counter", "gauge", "timer"]),
+        "log",
+        "`loggregator`: envelopes of which kind.",
+    ),
+    sample(T::Outputs, "loggregatorApps", K::Integer(1), "10", "`loggregator`: apps the events come from."),
+    sample(T::Outputs, "loggregatorSpaces", K::Integer(1), "2", "`loggregator`: spaces of the apps."),
+    sample(T::Outputs, "loggregatorOrgs", K::Integer(1), "1", "`loggregator`: orgs of the spaces."),
+    sample(
+        T::Outputs,
+        "loggregatorWait",
+        K::Bool,
+        "true",
+        "`loggregator`: wait for a reader, and never be faster than it.",
+    ),
     run(
         "threading",
         K::Choice(&["thread", "process"]),
@@ -380,6 +409,7 @@ pub(super) static SETTINGS: &[Known] = &[
     ),
     unused("backfillSearch", "It had no effect before either."),
     unused("backfillSearchUrl", "It had no effect before either."),
+    unused("httpeventWaitResponse", "The answer is always waited for."),
     unused("projectID", "Splunk Storm is no more."),
     unused("accessToken", "Splunk Storm is no more."),
 ];
@@ -428,6 +458,7 @@ const OURS: &[&str] = &[
     "devnull",
     "file",
     "httpevent",
+    "loggregator",
     "metric_httpevent",
     "modinput",
     "perdayvolume",
@@ -461,7 +492,7 @@ pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
     let (distance, known) =
         names.into_iter().map(|known| (distance(known), known)).min_by_key(|(distance, _)| *distance)?;
     // Farther ones are other words.
-    (distance <= 1 + name.len() / 4).then_some(known)
+    (distance <= (name.len() / 4).max(1)).then_some(known)
 }
 
 #[cfg(test)]

@@ -219,6 +219,12 @@ fn settled(tokens: &Tokens, line: &str, scratch: &mut Scratch) -> (Template, usi
     (template, tokens.len())
 }
 
+/// The first token of a line that is searched for in each event.
+#[cfg(test)]
+pub(super) fn first_unsettled(tokens: &Tokens, line: &str) -> usize {
+    settled(tokens, line, &mut Scratch::default()).1
+}
+
 fn is_settled(token: &Token, template: &Template, languages: &[Language]) -> bool {
     template.slots.is_empty() || token.sight().is_some_and(|sight| sight.is_settled(template, languages))
 }

@@ -156,7 +156,7 @@ pub(super) fn of_format(format: &str, zone_is_named: bool) -> Language {
             Some('%') => language.then_text("%"),
             // Anything else, with flags, widths or expansions: whatever a conversion can write.
             _ => {
-                let set = ByteSet::of(b" %+-/:")
+                let set = ByteSet::of(b" \n\t%+-/:")
                     .or(letters)
                     .or(ByteSet::digits())
                     .or(ByteSet::of(format.as_bytes()));

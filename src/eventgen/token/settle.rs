@@ -260,7 +260,8 @@ impl<'a> Walk<'a> {
         }
         self.clean.clear();
 
-        let mut position = Position { before, next, is_start: true };
+        // If the slot may be empty, an empty match before it may be the one behind it, too.
+        let mut position = Position { before, next, is_start: !language.has_empty() };
         for run in language.runs() {
             let inner = Neighbour::of(run.set);
             for _ in 0..run.least {
@@ -332,7 +333,7 @@ impl<'a> Walk<'a> {
 struct Position {
     before: Neighbour,
     next: Neighbour,
-    /// Whether it is certainly before the slot's first byte.
+    /// Whether it is certainly before the first byte of a slot that is not empty.
     is_start: bool,
 }
 
