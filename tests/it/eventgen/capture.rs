@@ -13,7 +13,7 @@ use super::process::PATIENCE;
 #[derive(Debug, Default)]
 struct Got {
     requests: Vec<Request>,
-    /// Finished connections (TCP) and datagrams (UDP), in the order they came.
+    /// Connections (TCP), in the order they were made, and datagrams (UDP).
     pieces: Vec<Vec<u8>>,
     /// Connections that are open.
     open: usize,
@@ -99,9 +99,10 @@ impl Capture {
     }
 }
 
-fn change(got: &(Mutex<Got>, Condvar), with: impl FnOnce(&mut Got)) {
-    with(&mut got.0.lock().expect("no panic"));
+fn change<T>(got: &(Mutex<Got>, Condvar), with: impl FnOnce(&mut Got) -> T) -> T {
+    let changed = with(&mut got.0.lock().expect("no panic"));
     got.1.notify_all();
+    changed
 }
 
 fn datagrams(socket: &UdpSocket, got: &(Mutex<Got>, Condvar)) {
@@ -111,10 +112,10 @@ fn datagrams(socket: &UdpSocket, got: &(Mutex<Got>, Condvar)) {
     }
 }
 
-fn bytes(mut stream: TcpStream, got: &(Mutex<Got>, Condvar)) {
+fn bytes(mut stream: TcpStream, number: usize, got: &(Mutex<Got>, Condvar)) {
     let mut all = Vec::new();
     if stream.read_to_end(&mut all).is_ok() {
-        change(got, |got| got.pieces.push(all));
+        change(got, |got| got.pieces[number] = all);
     }
 }
 

@@ -104,7 +104,7 @@ pub(super) const DIFFERENT: &[(&str, &str, &str)] = &[
     ("tok_mvfile_quotes", r##"{"stdout": "[a,b][c]\n"}"##, "columns are read as CSV"),
     ("tok_mvfile_relative_first", r##"{"stdout_each_line_matches": "alice/10|bob/20|carol/30"}"##, "columns of an event are of one row"),
     ("tok_optional_group", r##"{}"##, "kept: the whole match is replaced"),
-    ("tok_rated_integer", r##"{"stdout": "v=50\nv=50\n", "stdout_line_count": 2}"##, "the rates apply"),
+    ("tok_rated_integer", r##"{"stdout": "v=50\n", "stdout_line_count": 1}"##, "the rates apply, to the number of events as well"),
     ("ts_abs_with_zone", r##"{"stdout": "2024-01-15T10:00:01\n"}"##, "a zone is honoured"),
     ("ts_earliest_after_latest", r##"{"exit_code": 1, "stderr_contains": ["earliest is 3600 s after latest"]}"##, "it says why there is nothing"),
     ("ts_epoch_trailing_zero", r##"{"stdout": "1705320000\n"}"##, "all digits"),
