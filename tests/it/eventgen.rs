@@ -3,6 +3,10 @@
 mod capture;
 mod case;
 mod compare;
+mod ends;
+mod examples;
 mod golden;
+mod loggregator;
+mod plugins;
 mod process;
 mod table;

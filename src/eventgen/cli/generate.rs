@@ -6,23 +6,24 @@ use clap::ArgMatches;
 use tokio_util::sync::CancellationToken;
 
 use super::screen::Screen;
-use super::{EXIT_DEFECT, EXIT_FAILURE, flags, registry};
+use super::{EXIT_DEFECT, EXIT_FAILURE, flags};
 use crate::eventgen::conf::{self, Level, Request};
 use crate::eventgen::config::RunConfig;
 use crate::eventgen::engine;
+use crate::eventgen::plugin::Registry;
 use crate::eventgen::progress::Progress;
 use crate::process::{on_runtime, watch_signals};
 
 /// Outputs that share the terminal with the progress.
 const ON_STDOUT: [&str; 2] = ["stdout", "modinput"];
 
-pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> ExitCode {
+pub(super) fn run(matches: &ArgMatches, request: &Request, registry: &Registry, screen: &Screen) -> ExitCode {
     let verbose = matches.get_count("verbose") > 0;
     for note in flags::idle(matches) {
         screen.print(&format!("{note}\n"));
     }
     let clock = flags::clock(matches);
-    let (run, findings) = conf::load(request, &registry());
+    let (run, findings) = conf::load(request, registry);
     for finding in findings.iter().filter(|finding| verbose || finding.level != Level::Note) {
         screen.print(&format!("{}\n", finding.render(screen.is_colored())));
     }
@@ -35,11 +36,10 @@ pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> E
     let progress = progress(&run, screen, verbose);
     let every_sample = run.engine.output_counter;
     let shown = every_sample || verbose || screen.is_terminal();
-    let registry = registry();
     let report = on_runtime("eventgen", async {
         let stop = CancellationToken::new();
         let mut signals = watch_signals(&stop);
-        let report = engine::run(run, &registry, clock, stop, progress).await;
+        let report = engine::run(run, registry, clock, stop, progress).await;
         signals.shutdown().await;
         report
     });

@@ -58,12 +58,16 @@ impl Capture {
                 std::thread::spawn(move || {
                     for stream in listener.incoming().map_while(Result::ok) {
                         let keep = Arc::clone(&keep);
-                        change(&keep, |got| got.open += 1);
+                        let number = change(&keep, |got| {
+                            got.open += 1;
+                            got.pieces.push(Vec::new());
+                            got.pieces.len() - 1
+                        });
                         std::thread::spawn(move || {
                             if is_http {
                                 exchanges(stream, busy, &keep)
                             } else {
-                                bytes(stream, &keep)
+                                bytes(stream, number, &keep)
                             }
                             change(&keep, |got| got.open -= 1);
                         });

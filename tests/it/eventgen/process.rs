@@ -98,6 +98,10 @@ impl Running {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("not 0");
         kill_process(pid, signal).expect("it is there");
