@@ -67,8 +67,7 @@ mod tests {
             assert_eq!(source(replacement, folder.path(), &variables), expected, "{replacement}");
         }
         // Spelt like a variable, and there is no such folder.
-        let mut bare = variables.clone();
-        bare.remove("two.list");
+        let bare = [("SUBDIR".to_owned(), "samples".to_owned())].into();
         let found = source(&format!("{root}/SUBDIR/two.list"), Path::new("/"), &bare);
         assert_eq!(found.path, folder.path().join("samples/two.list"));
     }
