@@ -9,22 +9,26 @@ use clap::ArgMatches;
 
 use super::forecast::{self, Known};
 use super::screen::Screen;
-use super::{EXIT_FAILURE, flags, registry};
+use super::{EXIT_DEFECT, EXIT_FAILURE, flags, registry};
 use crate::clock::UnixNanos;
 use crate::eventgen::conf::{self, Finding, Level, Request};
 use crate::eventgen::config::{Count, End, Place, ReplacementKind, SampleConfig};
 use crate::eventgen::engine::report::grouped;
 use crate::eventgen::generator::{Examination, examine, preview};
 use crate::eventgen::plugin::Registry;
+use crate::eventgen::time::Zone;
 use crate::eventgen::time::format::{FormatCache, TimeFormat};
-use crate::eventgen::time::{Moment, Zone};
+use crate::process::on_runtime;
 
 /// Events that sizes are judged by.
 const SIZED_EVENTS: usize = 100;
 
 pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> ExitCode {
     let now = flags::clock(matches).now();
-    let report = Report::make(request, &registry(), now);
+    // Some outputs are made of things that want a runtime around them.
+    let Some(report) = on_runtime("eventgen", async { Report::make(request, &registry(), now) }) else {
+        return ExitCode::from(EXIT_DEFECT);
+    };
     screen.print(&report.render(screen.is_colored(), matches.get_count("verbose") > 0));
     ExitCode::from(if report.is_good() { 0 } else { EXIT_FAILURE })
 }
@@ -110,7 +114,7 @@ impl Maker<'_> {
         line("makes", &makes(sample, &examination));
         line("runs", &self.runs(sample));
         line("writes", &sample.output);
-        if examination.nothing.is_none() && known.events > 0 {
+        if known.events > 0 {
             line("volume", &forecast::sentence(sample, known, self.now));
         }
         if !examination.tokens.is_empty() {
@@ -120,8 +124,8 @@ impl Maker<'_> {
     }
 
     fn known(&self, sample: &SampleConfig, examination: &Examination) -> Known {
-        let events = preview(sample, SIZED_EVENTS, self.now, self.request.seed.unwrap_or_default());
-        let events = events.unwrap_or_default();
+        let seed = self.request.seed.unwrap_or_default();
+        let Ok(events) = preview(sample, SIZED_EVENTS, self.now, seed) else { return Known::default() };
         let size: usize = events.iter().map(|event| event.text.len()).sum();
         let pass = || {
             let make = self.registry.generators.get(&sample.generator)?;
@@ -143,6 +147,16 @@ impl Maker<'_> {
             let message = format!("[{}] makes nothing: {why}", sample.stanza);
             self.findings.push(at(Level::Error, sample.place.as_ref(), message));
         }
+        let rater = self.registry.raters.get(&sample.rater).and_then(|make| make(sample).err());
+        let output = self.registry.outputs.get(&sample.output).and_then(|make| make(sample).err());
+        for why in [rater, output].into_iter().flatten() {
+            // A plugin may have said the place in its own words.
+            let places = sample.settings.values().filter_map(|setting| setting.place.as_ref());
+            let said = |place| why.strip_prefix(&format!("{place}: ")).map(|rest| (Some(place), rest));
+            let (place, why) = places.into_iter().find_map(said).unwrap_or((sample.place.as_ref(), &why));
+            let message = format!("[{}] does not run: {why}", sample.stanza);
+            self.findings.push(at(Level::Error, place, message));
+        }
         for problem in &examination.problems {
             self.findings.push(at(Level::Warning, problem.place.as_ref(), problem.message.clone()));
         }
@@ -153,7 +167,8 @@ impl Maker<'_> {
             self.findings.push(at(Level::Error, place.and_then(|setting| setting.place.as_ref()), message));
         }
         for (token, matches) in sample.tokens.iter().zip(&examination.tokens) {
-            if let (Some(place), Some(number)) = (&token.pattern_place, token.number) {
+            let said = examination.problems.iter().any(|problem| problem.place == token.replacement_place);
+            if let (false, Some(place), Some(number)) = (said, &token.pattern_place, token.number) {
                 self.tokens.entry(place.clone()).or_insert((number, false)).1 |= matches.lines > 0;
             }
             let asks_for_zone = ["%z", "%:z", "%Z"].iter().any(|part| token.replacement.contains(part));
@@ -189,14 +204,14 @@ impl Maker<'_> {
             return text + ", once";
         }
         let _ = match (sample.generator.as_str(), sample.interval) {
-            ("replay", Duration::ZERO) => write!(text, " and again and again"),
+            ("replay", Duration::ZERO) => write!(text, " and again at once"),
             ("replay", interval) => write!(text, " and again after {}", length(interval)),
             (_, Duration::ZERO) => write!(text, " and every 1s"),
             (_, interval) => write!(text, " and every {}", length(interval)),
         };
         let _ = match &sample.end {
             End::Never => write!(text, ", without an end"),
-            End::Runs(runs) => write!(text, ", {} times in all", grouped(*runs)),
+            End::Runs(runs) => write!(text, ", until {} runs are made", grouped(*runs)),
             End::At(end) => {
                 write!(text, ", until {}", shown(end.resolve(self.now, &sample.zone), &sample.zone))
             }

@@ -35,12 +35,12 @@ pub(super) fn sentence(sample: &SampleConfig, known: Known, now: UnixNanos) -> S
         (None, Count::WholeFile) => known.events as f64 * factor,
     };
     let (runs, span) = match sample.end {
-        End::Runs(limit) if limit as f64 <= runs => (limit as f64, "in all"),
+        End::Runs(limit) if limit as f64 <= runs => (limit as f64 + backfilled(sample, now), "in all"),
         _ => (runs, "a day"),
     };
     let events = of_run * runs;
-    let size = bytes(whole(events * known.event_bytes));
-    format!("about {} events, {size} {span}", grouped(whole(events)))
+    let (count, size) = (whole(events), bytes(whole(events * known.event_bytes)));
+    format!("about {} event{}, {size} {span}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 fn runs_a_day(sample: &SampleConfig, known: Known) -> f64 {
@@ -51,6 +51,13 @@ fn runs_a_day(sample: &SampleConfig, known: Known) -> f64 {
         None => sample.interval,
     };
     DAY_SECONDS / between.as_secs_f64().max(1e-9)
+}
+
+/// The runs of a backfill, less the one it counts as.
+fn backfilled(sample: &SampleConfig, now: UnixNanos) -> f64 {
+    let Some(from) = &sample.backfill else { return 0.0 };
+    let span = now.0.saturating_sub(from.resolve(now, &sample.zone).0).max(0) as f64 / 1e9;
+    (span / sample.interval.as_secs_f64().max(1e-9)).floor()
 }
 
 /// The mean factor of a day's runs.
@@ -77,7 +84,7 @@ fn whole(value: f64) -> u64 {
 mod tests {
     use super::*;
     use crate::eventgen::testing::sample;
-    use crate::eventgen::time::Zone;
+    use crate::eventgen::time::{Moment, Zone};
 
     /// Saturday, 2024-06-15 12:00 UTC.
     const NOW: UnixNanos = UnixNanos(1_718_452_800_000_000_000);
@@ -100,6 +107,11 @@ mod tests {
         assert_eq!(said(|sample| sample.per_day_volume = Some(1.0)), "about 10,737,418 events, 1.1 GB a day");
         assert_eq!(said(|sample| sample.end = End::Runs(2)), "about 20 events, 2.0 kB in all");
         assert_eq!(said(|sample| sample.end = End::Runs(1_000_000)), "about 14,400 events, 1.4 MB a day");
+        let backfilled = |sample: &mut SampleConfig| {
+            sample.end = End::Runs(2);
+            sample.backfill = Some(Moment::parse("-10m", &Zone::utc()).unwrap());
+        };
+        assert_eq!(said(backfilled), "about 120 events, 12.0 kB in all");
         let bundled = |sample: &mut SampleConfig| {
             sample.bundle_lines = true;
             sample.count = Count::Events(2);

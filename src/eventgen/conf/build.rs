@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::autotimes::USUAL;
-use super::finding::{Finding, Level};
+use super::finding::{Finding, Level, Spot};
 use super::settings::{LATER_GENERATORS, LATER_OUTPUTS, known, nearest};
 use super::values::{self, Kind};
 use super::view::View;
@@ -50,15 +50,24 @@ impl<'a> Builder<'a> {
         }
         let plugins = Plugins::of(view, self.request);
         plugins.check(view, self.registry, findings)?;
+        Some(self.sample(view, &plugins, folder, file))
+    }
+
+    fn sample(
+        &self,
+        view: &View<'_>,
+        plugins: &Plugins<'_>,
+        folder: &Path,
+        file: Option<&str>,
+    ) -> SampleConfig {
         let is_replay = plugins.generator == "replay";
         let zone = view.given("timezone").and_then(|text| Zone::parse(text).ok()).unwrap_or_else(Zone::local);
         let moment = |name| view.read(name, |text| Moment::parse(text, &zone)).unwrap_or(Moment::Now);
-        let overrides = &self.request.overrides;
+        let number = |name| view.read(name, values::number);
         let breaker = view.text("breaker");
-        let source = view.given("source").unwrap_or_else(|| file.unwrap_or(plugins.generator));
-        Some(SampleConfig {
+        SampleConfig {
             stanza: Arc::clone(&view.stanza.name),
-            place: view.stanza.spot.as_ref().map(|spot| spot.place()),
+            place: view.stanza.spot.as_ref().map(Spot::place),
             name: file.map_or_else(|| Arc::clone(&view.stanza.name), Arc::from),
             file: file.map(|file| folder.join(file)),
             sample_dir: folder.to_owned(),
@@ -70,18 +79,10 @@ impl<'a> Builder<'a> {
             output: plugins.output.to_owned(),
             interval: self.interval(view, is_replay),
             delay: view.read("delay", values::seconds).unwrap_or_default(),
-            count: match overrides.count {
-                // A replay is one pass through the file.
-                _ if is_replay => Count::WholeFile,
-                Some(count) => count,
-                None => view.read("count", values::count).unwrap_or(Count::WholeFile),
-            },
-            per_day_volume: view.read("perDayVolume", values::number),
-            randomize_count: if is_replay {
-                0.0
-            } else {
-                view.read("randomizeCount", values::number).unwrap_or_default()
-            },
+            // A replay is one pass through the file, at the pace of the file.
+            count: if is_replay { Count::WholeFile } else { self.count(view) },
+            per_day_volume: number("perDayVolume"),
+            randomize_count: number("randomizeCount").filter(|_| !is_replay).unwrap_or_default(),
             randomize_events: view.flag("randomizeEvents"),
             bundle_lines: view.flag("bundlelines"),
             rates: if is_replay { Rates::default() } else { rates(view) },
@@ -90,24 +91,23 @@ impl<'a> Builder<'a> {
             sequential_timestamp: view.flag("sequentialTimestamp"),
             backfill: self.backfill(view, &zone),
             end: self.end(view, &zone),
-            time_multiple: view.read("timeMultiple", values::number).unwrap_or(1.0),
+            time_multiple: number("timeMultiple").unwrap_or(1.0),
             time_field: view.text("timeField").to_owned(),
             auto_timestamps: auto_timestamps(view),
             breaker: (breaker != LINES).then(|| breaker.to_owned()),
             tokens: view.tokens(),
             host_token: host_token(view),
             extend_indexes: view.read("extendIndexes", values::indexes).unwrap_or_default(),
-            meta: Arc::new(Meta {
-                index: view.text("index").into(),
-                host: view.text("host").into(),
-                source: source.into(),
-                sourcetype: view.text("sourcetype").into(),
-                host_regex: view.text("hostRegex").into(),
-            }),
+            meta: meta(view, file.unwrap_or(plugins.generator)),
             max_queue_length: view.text("maxQueueLength").parse().ok().and_then(NonZeroUsize::new),
             settings: view.settings(),
             zone,
-        })
+        }
+    }
+
+    fn count(&self, view: &View<'_>) -> Count {
+        let overriding = self.request.overrides.count;
+        overriding.or_else(|| view.read("count", values::count)).unwrap_or(Count::WholeFile)
     }
 
     /// A replay begins again at once, unless it is told to wait.
@@ -195,6 +195,16 @@ impl<'a> Plugins<'a> {
 
 fn names<T>(plugins: &BTreeMap<String, T>) -> Vec<&str> {
     plugins.keys().map(String::as_str).collect()
+}
+
+fn meta(view: &View<'_>, source: &str) -> Arc<Meta> {
+    Arc::new(Meta {
+        index: view.text("index").into(),
+        host: view.text("host").into(),
+        source: view.given("source").unwrap_or(source).into(),
+        sourcetype: view.text("sourcetype").into(),
+        host_regex: view.text("hostRegex").into(),
+    })
 }
 
 fn rates(view: &View<'_>) -> Rates {

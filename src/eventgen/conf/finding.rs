@@ -76,7 +76,8 @@ impl Finding {
     /// directory. Without the line if the file has gone since.
     pub fn at_place(level: Level, place: &Place, working_dir: &Path, message: impl Into<String>) -> Self {
         let text = fs::read_to_string(working_dir.join(&*place.file)).unwrap_or_default();
-        let line = text.lines().nth(place.line as usize - 1).map(|line| Arc::from(shown(line)));
+        let line =
+            text.lines().nth((place.line as usize).saturating_sub(1)).map(|line| Arc::from(shown(line)));
         Self {
             place: Some(place.clone()),
             excerpt: line.map(|line| (line, usize::MAX)),
@@ -100,7 +101,7 @@ impl Finding {
             let margin = " ".repeat(gutter.len());
             let _ = write!(out, "\n{margin}--> {place}");
             if let Some((line, width)) = &self.excerpt {
-                let (line, column) = window(line, place.column as usize - 1);
+                let (line, column) = window(line, (place.column as usize).saturating_sub(1));
                 let room = line.chars().count().saturating_sub(column).max(1);
                 let carets = "^".repeat((*width).clamp(1, room));
                 let _ = write!(out, "\n{gutter} | {line}");
@@ -194,9 +195,8 @@ mod tests {
     use super::*;
 
     fn spot(line: &str, column: usize, width: usize) -> Spot {
-        let source =
-            Source { path: Arc::new(PathBuf::from("a.conf")), lines: vec!["[s]".into(), line.into()] };
-        Spot { source: Arc::new(source), line: 1, column, width }
+        let source = Arc::new(Source::new(Path::new("a.conf"), &format!("[s]\n{line}")));
+        Spot { source, line: 1, column, width }
     }
 
     #[test]

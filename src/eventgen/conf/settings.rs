@@ -2,8 +2,11 @@
 //!
 //! The reference in `docs/eventgen.md` is made from this table.
 
+mod table;
+
 use std::fmt::Write as _;
 
+pub(super) use self::table::SETTINGS;
 use super::values::Kind;
 use crate::eventgen::plugin::Registry;
 
@@ -84,306 +87,6 @@ pub(super) fn default(name: &str) -> &'static str {
     known(name).map_or("", |known| known.default)
 }
 
-const ANY: i64 = i64::MIN;
-
-const fn sample(
-    theme: Theme,
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    about: &'static str,
-) -> Known {
-    Known { name, kind, default, effect: Effect::Sample, theme, about }
-}
-
-const fn run(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Known {
-    Known { name, kind, default, effect: Effect::Run, theme: Theme::Run, about }
-}
-
-const fn later(name: &'static str, about: &'static str) -> Known {
-    Known { name, kind: Kind::Text, default: "", effect: Effect::Later, theme: Theme::Later, about }
-}
-
-const fn unused(name: &'static str, about: &'static str) -> Known {
-    Known { name, kind: Kind::Text, default: "", effect: Effect::None, theme: Theme::Unused, about }
-}
-
-use {Kind as K, Theme as T};
-
-/// Every setting, `token.N.…` aside.
-pub(super) static SETTINGS: &[Known] = &[
-    sample(T::Samples, "disabled", K::Bool, "false", "The stanza makes nothing."),
-    sample(
-        T::Samples,
-        "sampleDir",
-        K::Path,
-        "../samples",
-        "Where sample files are. Relative paths start at the folder of the conf file that sets it.",
-    ),
-    sample(
-        T::Samples,
-        "mode",
-        K::Choice(&["sample", "replay"]),
-        "sample",
-        "`replay` plays a file back with its own gaps.",
-    ),
-    sample(
-        T::Samples,
-        "sampletype",
-        K::Choice(&["raw", "csv"]),
-        "raw",
-        "`csv`: a table with a header and a column `_raw`.",
-    ),
-    sample(
-        T::Samples,
-        "breaker",
-        K::Breaker,
-        r"[^\r\n\s]+",
-        "An event begins where it matches, with `^` and `$` at each line. The default means: one event a line.",
-    ),
-    sample(
-        T::Samples,
-        "generator",
-        K::Name,
-        "default",
-        "What makes the events: `default`, `replay`, `windbag`, `counter`, or one of your own.",
-    ),
-    sample(
-        T::Samples,
-        "rater",
-        K::Name,
-        "config",
-        "What says how many: `config`, `perdayvolume`, `counter`, or one of your own.",
-    ),
-    sample(
-        T::Samples,
-        "blacklist",
-        K::Regex,
-        r".*\.part",
-        "File names a stanza with a pattern as its name leaves out.",
-    ),
-    sample(T::Samples, "start_count", K::Number, "0", "`counter` generator: the first number."),
-    sample(T::Samples, "end_count", K::Number, "0", "`counter` generator: the last number."),
-    sample(T::Samples, "count_by", K::Text, "1", "`counter` generator: the step."),
-    sample(
-        T::Samples,
-        "count_template",
-        K::Text,
-        "",
-        "`counter` generator: the text, with `{current_count}` and the like.",
-    ),
-    sample(T::Amounts, "interval", K::Seconds, "60", "Time from run to run. `0`: once a second."),
-    sample(T::Amounts, "delay", K::Seconds, "0", "Time before the first run."),
-    sample(
-        T::Amounts,
-        "count",
-        K::Integer(-1),
-        "-1",
-        "Events per run; `-1`: as many as the file has. A smaller number takes the first ones, a larger one begins again.",
-    ),
-    sample(
-        T::Amounts,
-        "perDayVolume",
-        K::Number,
-        "",
-        "GiB a day, spread over its runs; takes the place of `count`, `generator` and `rater`.",
-    ),
-    sample(
-        T::Amounts,
-        "end",
-        K::End,
-        "-1",
-        "Number of runs, a backfill being one, or a time. `-1`: never. `0`: nothing at all.",
-    ),
-    sample(
-        T::Amounts,
-        "randomizeCount",
-        K::Number,
-        "0",
-        "The number is multiplied by something between 1 − r/2 and 1 + r/2.",
-    ),
-    sample(T::Amounts, "randomizeEvents", K::Bool, "false", "Events are picked at random."),
-    sample(T::Amounts, "bundlelines", K::Bool, "false", "`count` means copies of the whole file."),
-    sample(T::Amounts, "hourOfDayRate", K::Rates(0, 24), "", "Factor by the hour; what is not named is 1."),
-    sample(T::Amounts, "dayOfWeekRate", K::Rates(0, 7), "", "Factor by the day of the week; 0 is Sunday."),
-    sample(T::Amounts, "minuteOfHourRate", K::Rates(0, 60), "", "Factor by the minute."),
-    sample(T::Amounts, "dayOfMonthRate", K::Rates(1, 31), "", "Factor by the day of the month."),
-    sample(T::Amounts, "monthOfYearRate", K::Rates(1, 12), "", "Factor by the month."),
-    sample(T::Times, "earliest", K::Time, "now", "Start of the window event times are drawn from."),
-    sample(T::Times, "latest", K::Time, "now", "Its end."),
-    sample(
-        T::Times,
-        "timezone",
-        K::Zone,
-        "",
-        "`local`, an offset such as `+0530`, or a name such as `Europe/Berlin`. Unset: as `local`, and `%z` prints nothing.",
-    ),
-    sample(
-        T::Times,
-        "sequentialTimestamp",
-        K::Bool,
-        "false",
-        "Event times evenly from earliest to latest, in order.",
-    ),
-    sample(
-        T::Times,
-        "backfill",
-        K::Time,
-        "",
-        "A time back from which runs are made up for before the first one.",
-    ),
-    sample(T::Times, "autotimestamp", K::Bool, "false", "Finds times in the sample and replaces them."),
-    sample(
-        T::Times,
-        "autotimestamps",
-        K::Timestamps,
-        "",
-        "The patterns it tries, `[[\"regular expression\", \"time format\"], …]`; usual ones by default.",
-    ),
-    sample(T::Replay, "timeMultiple", K::Number, "1", "Gaps are multiplied by it: 0.5 is twice as fast."),
-    sample(T::Replay, "timeField", K::Name, "_raw", "CSV: the column with the time."),
-    sample(T::Metadata, "index", K::Text, "main", ""),
-    sample(T::Metadata, "host", K::Text, "127.0.0.1", ""),
-    sample(T::Metadata, "source", K::Text, "", "The sample file's name by default, or the generator's."),
-    sample(T::Metadata, "sourcetype", K::Text, "eventgen", ""),
-    sample(T::Metadata, "hostRegex", K::Text, "", "Passed on to receivers that find the host by it."),
-    sample(
-        T::Metadata,
-        "extendIndexes",
-        K::Indexes,
-        "",
-        "Indexes each event picks one of: `name`, or `prefix:3` for prefix0 to prefix2.",
-    ),
-    sample(T::Metadata, "host.token", K::Regex, "", "Where in the host the replacement goes."),
-    sample(
-        T::Metadata,
-        "host.replacement",
-        K::Text,
-        "",
-        "File, or `file:column`, a random line of which goes there.",
-    ),
-    sample(
-        T::Outputs,
-        "outputMode",
-        K::Name,
-        "modinput",
-        "`stdout`, `file`, `spool`, `modinput`, `httpevent`, `metric_httpevent`, `tcpout`, `udpout`, `counter`, `devnull`, or one of your own.",
-    ),
-    sample(
-        T::Outputs,
-        "maxQueueLength",
-        K::Integer(0),
-        "0",
-        "Events per write; `0`: the output's own choice.",
-    ),
-    sample(
-        T::Outputs,
-        "fileName",
-        K::Path,
-        "",
-        "`file`: where to; spoolDir and the sample's name by default.",
-    ),
-    sample(
-        T::Outputs,
-        "fileMaxBytes",
-        K::Integer(0),
-        "10485760",
-        "`file`: its size before it is rotated; `0`: never.",
-    ),
-    sample(T::Outputs, "fileBackupFiles", K::Integer(0), "5", "`file`: older files that are kept."),
-    sample(T::Outputs, "spoolDir", K::Path, "$SPLUNK_HOME/var/spool/splunk", "`spool`: folder."),
-    sample(T::Outputs, "spoolFile", K::Path, "<SAMPLE>", "`spool`: file; `<SAMPLE>` is the sample's name."),
-    sample(
-        T::Outputs,
-        "httpeventServers",
-        K::Json,
-        "",
-        "HEC: `{\"servers\": [{\"protocol\": \"https\", \"address\": …, \"port\": …, \"key\": …}]}`.",
-    ),
-    sample(
-        T::Outputs,
-        "httpeventOutputMode",
-        K::Choice(&["roundrobin", "mirror"]),
-        "roundrobin",
-        "HEC: one of the servers for each request, or all.",
-    ),
-    sample(T::Outputs, "httpeventMaxPayloadSize", K::Integer(1), "10000", "HEC: bytes of a request."),
-    sample(T::Outputs, "httpeventWaitResponse", K::Bool, "true", "HEC: wait for the answer."),
-    sample(T::Outputs, "httpeventAllowFailureCount", K::Integer(1), "", "HEC: how often a request is tried."),
-    sample(
-        T::Outputs,
-        "httpeventCaFile",
-        K::Path,
-        "",
-        "HEC: PEM file of CA certificates, trusted beside the system's.",
-    ),
-    sample(T::Outputs, "httpeventVerifyCertificate", K::Bool, "true", "HEC: check the server's certificate."),
-    sample(T::Outputs, "httpeventGzip", K::Bool, "false", "HEC: compress requests."),
-    sample(T::Outputs, "tcpDestinationHost", K::Text, "127.0.0.1", ""),
-    sample(T::Outputs, "tcpDestinationPort", K::Integer(1), "3333", ""),
-    sample(T::Outputs, "udpDestinationHost", K::Text, "127.0.0.1", ""),
-    sample(T::Outputs, "udpDestinationPort", K::Integer(1), "3333", ""),
-    run(
-        "threading",
-        K::Choice(&["thread", "process"]),
-        "thread",
-        "There are threads only; with `process`, generatorWorkers is their number.",
-    ),
-    run(
-        "generatorWorkers",
-        K::Integer(1),
-        "1",
-        "Worker threads with `threading = process`; else there is one for each CPU. `--workers` wins.",
-    ),
-    run("outputCounter", K::Bool, "false", "Counts what was made and written, and says so."),
-    run("seed", K::Integer(ANY), "", "Makes a run repeatable; `--seed` wins."),
-    later("jinja_template_dir", "Jinja templates."),
-    later("jinja_target_template", "Jinja templates."),
-    later("jinja_variables", "Jinja templates."),
-    later("jinja_count_type", "Jinja templates."),
-    later("syslogDestinationHost", "Output `syslogout`."),
-    later("syslogDestinationPort", "Output `syslogout`."),
-    later("syslogAddHeader", "Output `syslogout`."),
-    later("splunkHost", "Output `splunkstream`."),
-    later("splunkPort", "Output `splunkstream`."),
-    later("splunkMethod", "Output `splunkstream`."),
-    later("splunkUser", "Output `splunkstream`."),
-    later("splunkPass", "Output `splunkstream`."),
-    later("sessionKey", "Output `splunkstream`."),
-    later("scsEndPoint", "Output `scsout`."),
-    later("scsAccessToken", "Output `scsout`."),
-    later("scsClientId", "Output `scsout`."),
-    later("scsClientSecret", "Output `scsout`."),
-    later("scsRetryNum", "Output `scsout`."),
-    later("awsS3BucketName", "Output `awss3`."),
-    later("awsRegion", "Output `awss3`."),
-    later("awsKeyId", "Output `awss3`."),
-    later("awsSecretKey", "Output `awss3`."),
-    later("awsS3EventType", "Output `awss3`."),
-    later("awsS3CompressionType", "Output `awss3`."),
-    later("awsS3ObjectPrefix", "Output `awss3`."),
-    later("awsS3ObjectSuffix", "Output `awss3`."),
-    later("awsS3EventPerKey", "Output `awss3`."),
-    unused("debug", "Use `-v` and `-vv`."),
-    unused("verbosity", "Use `-v` and `-vv`."),
-    unused(
-        "outputWorkers",
-        "Each stanza's events are written in their order; stanzas do not wait for each other.",
-    ),
-    unused("useOutputQueue", "Each stanza has an output queue of its own."),
-    unused("disableLoggingQueue", "Logging needs no queue."),
-    unused("profiler", "Any profiler for native programs can be used."),
-    unused("splitSample", "Runs are always cut over all workers."),
-    unused(
-        "maxIntervalsBeforeFlush",
-        "It had no effect before either: what a run makes is written at its end.",
-    ),
-    unused("backfillSearch", "It had no effect before either."),
-    unused("backfillSearchUrl", "It had no effect before either."),
-    unused("projectID", "Splunk Storm is no more."),
-    unused("accessToken", "Splunk Storm is no more."),
-];
-
 /// Explains the settings with this in their names, for a terminal.
 pub(super) fn reference(part: &str) -> String {
     let part = part.to_ascii_lowercase();
@@ -428,6 +131,7 @@ const OURS: &[&str] = &[
     "devnull",
     "file",
     "httpevent",
+    "loggregator",
     "metric_httpevent",
     "modinput",
     "perdayvolume",
@@ -461,7 +165,7 @@ pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
     let (distance, known) =
         names.into_iter().map(|known| (distance(known), known)).min_by_key(|(distance, _)| *distance)?;
     // Farther ones are other words.
-    (distance <= 1 + name.len() / 4).then_some(known)
+    (distance <= (name.len() / 4).max(1)).then_some(known)
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Integer(i64),
     /// A number that is not negative.
     Number,
+    /// Any number.
+    Decimal,
     /// A length of time.
     Seconds,
     Text,
@@ -60,6 +62,10 @@ impl Kind {
             Self::Bool => boolean(value).map(drop).map_err(plain),
             Self::Integer(least) => integer(value, least).map(drop).map_err(plain),
             Self::Number => number(value).map(drop).map_err(plain),
+            Self::Decimal => match f64::from_str(value).is_ok_and(f64::is_finite) {
+                true => Ok(()),
+                false => Err(plain("expected a number".to_owned())),
+            },
             Self::Seconds => seconds(value).map(drop).map_err(plain),
             Self::Choice(words) => match words.contains(&value) {
                 true => Ok(()),
@@ -93,7 +99,7 @@ impl Kind {
         match self {
             Self::Bool => "yes or no".to_owned(),
             Self::Integer(_) => "whole number".to_owned(),
-            Self::Number => "number".to_owned(),
+            Self::Number | Self::Decimal => "number".to_owned(),
             Self::Seconds => "seconds".to_owned(),
             Self::Text => "text".to_owned(),
             Self::Name => "name".to_owned(),
