@@ -31,7 +31,7 @@ pub mod pattern;
 pub mod plugin;
 pub mod progress;
 pub mod rater;
-pub mod sample;
+mod sample;
 #[cfg(test)]
 mod testing;
 pub mod time;

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use super::config::{SampleConfig, SampleType};
 use super::event::Meta;
-pub use super::generator::{PreviewEvent, preview};
 use super::pattern::Pattern;
 use super::token::Problem;
 use super::token::values::read_text;

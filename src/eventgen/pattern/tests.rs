@@ -15,7 +15,8 @@ fn places(pattern: &str, text: &str) -> Vec<(usize, usize)> {
 
 #[test]
 fn python_spellings_match_as_in_python() {
-    let cases: &[(&str, &str, &[(usize, usize)])] = &[
+    type Places = &'static [(usize, usize)];
+    let cases: &[(&str, &str, Places)] = &[
         (r"\d{4}-\d\d", "on 2024-01 and 2023-12", &[(3, 10), (15, 22)]),
         (r#"{"a": (\d+)}"#, r#"x {"a": 15} y"#, &[(8, 10)]),
         ("a{,2}b", "aaab", &[(1, 4)]),

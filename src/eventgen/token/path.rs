@@ -1,6 +1,7 @@
 //! Paths of value files as replacements write them: `path`, `path:column`, `$NAME/path`.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::values::Source;
@@ -24,7 +25,8 @@ pub(super) fn source(replacement: &str, working_dir: &Path, variables: &BTreeMap
             resolved = other;
         }
     }
-    Source { path: resolved, column }
+    // However it is spelt, one file is one source.
+    Source { path: fs::canonicalize(&resolved).unwrap_or(resolved), column }
 }
 
 fn substitute(path: &str, variables: &BTreeMap<String, String>, bare: bool) -> PathBuf {
@@ -41,21 +43,21 @@ fn substitute(path: &str, variables: &BTreeMap<String, String>, bare: bool) -> P
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
     fn columns_and_variables() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().to_str().unwrap();
-        fs::create_dir(folder.path().join("samples")).unwrap();
-        fs::write(folder.path().join("samples/two.list"), "two\n").unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = fs::canonicalize(temporary.path()).unwrap();
+        let root = folder.to_str().unwrap();
+        fs::create_dir(folder.join("samples")).unwrap();
+        fs::write(folder.join("samples/two.list"), "two\n").unwrap();
         let variables = [("MYROOT", root), ("SUBDIR", "samples"), ("two.list", "gone")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         for (replacement, path, column) in [
             ("samples/two.list", "samples/two.list", None),
+            ("./samples/../samples//two.list", "samples/two.list", None),
             ("samples/two.list:2", "samples/two.list", Some(2)),
             ("samples/two.list:0", "samples/two.list:0", None),
             ("c:/x.list", "c:/x.list", None),
@@ -63,13 +65,12 @@ mod tests {
             ("${MYROOT}/SUBDIR/b:1", "SUBDIR/b", Some(1)),
             ("$OTHER/b", "$OTHER/b", None),
         ] {
-            let expected = Source { path: folder.path().join(path), column };
-            assert_eq!(source(replacement, folder.path(), &variables), expected, "{replacement}");
+            let expected = Source { path: folder.join(path), column };
+            assert_eq!(source(replacement, &folder, &variables), expected, "{replacement}");
         }
         // Spelt like a variable, and there is no such folder.
-        let mut bare = variables.clone();
-        bare.remove("two.list");
+        let bare = [("SUBDIR".to_owned(), "samples".to_owned())].into();
         let found = source(&format!("{root}/SUBDIR/two.list"), Path::new("/"), &bare);
-        assert_eq!(found.path, folder.path().join("samples/two.list"));
+        assert_eq!(found.path, folder.join("samples/two.list"));
     }
 }

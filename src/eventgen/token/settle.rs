@@ -184,11 +184,7 @@ impl Threads {
     fn step(&self, nfa: &NFA, set: ByteSet, next: &mut Self) {
         for state in &self.states {
             match nfa.state(*state) {
-                State::ByteRange { trans } => {
-                    if set.meets(trans.start, trans.end) {
-                        next.add(trans.next);
-                    }
-                }
+                State::ByteRange { trans } if set.meets(trans.start, trans.end) => _ = next.add(trans.next),
                 State::Sparse(sparse) => {
                     for trans in sparse.transitions.iter().filter(|trans| set.meets(trans.start, trans.end)) {
                         next.add(trans.next);
