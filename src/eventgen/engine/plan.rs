@@ -19,7 +19,7 @@ use crate::eventgen::plugin::Part;
 use crate::eventgen::time::Clock;
 
 /// Parts of one sample between its timer and its output.
-const PARTS_MAX: usize = 16;
+const PARTS_MAX: usize = 8;
 /// A wall clock that is off by less from where it should be is not followed: this is jitter.
 const DRIFT_MIN: i64 = 1_000_000_000;
 

@@ -1,6 +1,5 @@
 //! What came of a run against what is expected of it, by the rules of the recorded data.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use fancy_regex::Regex;
@@ -12,7 +11,7 @@ use super::case::{Outcome, list};
 /// Everything that is not as expected; empty: all is.
 pub(super) fn differences(expected: &Value, outcome: &Outcome) -> String {
     let mut found = String::new();
-    let mut say = |what: String| drop(writeln!(found, "  {what}"));
+    let mut say = |what: String| found += &format!("  {what}\n");
     status(expected, outcome, &mut say);
     stdout(expected, outcome, &mut say);
     gaps(expected, outcome, &mut say);
@@ -30,7 +29,7 @@ pub(super) fn differences(expected: &Value, outcome: &Outcome) -> String {
     pieces(expected, "tcp_connections_latin1", outcome, &mut say);
     pieces(expected, "udp_datagrams_latin1", outcome, &mut say);
     if !found.is_empty() {
-        let _ = write!(found, "  stderr: {}", outcome.ended.stderr);
+        found += &format!("  stderr: {}", outcome.ended.stderr);
     }
     found
 }
