@@ -18,7 +18,6 @@ use self::screen::Screen;
 use super::plugin::Registry;
 use super::{conf, generator, output, rater};
 use crate::eventgen::conf::Request;
-use crate::telemetry::{self, LogFormat, LogTarget};
 use crate::tls;
 
 /// Something the conf asks for will not happen, or something was lost.
@@ -63,7 +62,6 @@ pub fn main_with(add: impl FnOnce(&mut Registry)) -> ExitCode {
         || std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
     match matches.subcommand() {
         Some(("generate", matches)) => {
-            telemetry::init(LogFormat::Text, flags::log_level(matches), LogTarget::Stderr);
             generate::run(matches, &request(matches), &registry, &Screen::stderr(plain))
         }
         Some(("check", matches)) => check::run(matches, &request(matches), &registry, &Screen::stdout(plain)),
