@@ -37,10 +37,9 @@ impl ByteSet {
         self
     }
 
-    /// What is in both.
-    pub(super) fn and(mut self, other: Self) -> Self {
-        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= theirs);
-        self
+    /// Whether some byte is in both.
+    pub(super) fn meets_set(self, other: Self) -> bool {
+        self.0.iter().zip(other.0).any(|(mine, theirs)| mine & theirs != 0)
     }
 
     pub(super) fn contains(self, byte: u8) -> bool {

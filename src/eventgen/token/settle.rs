@@ -111,16 +111,21 @@ impl<'a> Walk<'a> {
     fn literal(&mut self, literal: &[u8], mut before: Neighbour, end: Neighbour) -> Neighbour {
         for (place, &byte) in literal.iter().enumerate() {
             let next = Neighbour::Byte(byte);
-            let set = ByteSet::of(&[byte]);
             // By far the most bytes begin nothing.
-            if !self.clean.is_empty() || !self.tainted.is_empty() || self.start(before, set).is_some() {
-                let later = literal.get(place + 1).map_or(end, |byte| Neighbour::Byte(*byte));
-                self.close(Around { before, next, later }, set);
-                self.clean.step(self.nfa, set, &mut self.next);
-                self.clean.replace(&mut self.next);
-                self.tainted.step(self.nfa, set, &mut self.next);
-                self.tainted.replace(&mut self.next);
+            if self.clean.is_empty()
+                && self.tainted.is_empty()
+                && !self.begins(before, |first| first.contains(byte))
+            {
+                before = next;
+                continue;
             }
+            let later = literal.get(place + 1).map_or(end, |byte| Neighbour::Byte(*byte));
+            let set = ByteSet::of(&[byte]);
+            self.close(Around { before, next, later }, set);
+            self.clean.step(self.nfa, set, &mut self.next);
+            self.clean.replace(&mut self.next);
+            self.tainted.step(self.nfa, set, &mut self.next);
+            self.tainted.replace(&mut self.next);
             before = next;
         }
         before
@@ -128,9 +133,13 @@ impl<'a> Walk<'a> {
 
     /// Where a thread begins, if one can that consumes a byte of a set next.
     fn start(&self, before: Neighbour, set: ByteSet) -> Option<StateID> {
+        self.begins(before, |first| first.meets_set(set)).then(|| self.nfa.start_anchored())
+    }
+
+    /// Whether a thread can begin after `before`, if `fits` tells whether what comes next is one of its first bytes.
+    fn begins(&self, before: Neighbour, fits: impl FnOnce(ByteSet) -> bool) -> bool {
         let too_late = self.sight.is_anchored && matches!(before, Neighbour::Byte(_) | Neighbour::Word);
-        let in_vain = self.sight.first.is_some_and(|first| first.and(set) == ByteSet::EMPTY);
-        (!too_late && !in_vain).then(|| self.nfa.start_anchored())
+        !too_late && self.sight.first.is_none_or(fits)
     }
 
     /// Goes through all texts of a slot at once.
