@@ -15,6 +15,7 @@ mod language;
 mod pass;
 mod path;
 mod random;
+mod rating;
 mod replacement;
 mod settle;
 mod state;
@@ -24,13 +25,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use self::language::Language;
 use self::pass::Edits;
-use self::replacement::{Pad, Rating, Reader, Replacement};
+use self::rating::Rating;
+use self::replacement::{Pad, Reader, Replacement};
 use self::settle::Sight;
 use self::values::{ValueFiles, Values};
 use super::config::{Place, ReplacementKind, SampleConfig, TokenConfig};
 use super::pattern::{Finder, Pattern};
-use super::time::Zone;
 use crate::clock::UnixNanos;
 
 pub(super) use self::auto::timestamps;
@@ -52,7 +54,6 @@ pub struct Problem {
 pub(super) struct Tokens {
     tokens: Vec<Token>,
     rating: Rating,
-    zone: Zone,
     counters: Vec<state::Counter>,
     sample_dir: PathBuf,
 }
@@ -63,6 +64,8 @@ struct Token {
     replacement: Replacement,
     /// For the analysis at the start; `None` if the pattern is beyond it.
     sight: OnceLock<Option<Sight>>,
+    /// What its values look like, by format.
+    languages: Vec<Arc<Language>>,
     /// Its place among the settings, those that are left out included.
     setting: usize,
 }
@@ -123,7 +126,6 @@ impl Tokens {
             counters: reader.counters,
             tokens,
             rating: Rating::new(&sample.rates, &sample.zone),
-            zone: sample.zone.clone(),
             sample_dir: sample.sample_dir.clone(),
         }
     }
@@ -239,7 +241,17 @@ impl Token {
             ),
             place: config.replacement_place.clone(),
         })?;
-        Ok(Self { pattern, replacement, sight: OnceLock::new(), setting })
+        let languages = replacement.languages(reader.zone);
+        Ok(Self { pattern, replacement, sight: OnceLock::new(), languages, setting })
+    }
+
+    /// What stands in a slot of this token, where `original` does if there is no value.
+    fn language(&self, variant: usize, original: &str) -> Arc<Language> {
+        match self.languages.get(variant) {
+            Some(language) if self.replacement.may_decline() => Arc::new(language.or_text(original)),
+            Some(language) => Arc::clone(language),
+            None => Arc::new(Language::any()),
+        }
     }
 
     fn sight(&self) -> Option<&Sight> {

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::lines::{Opened, Wanted};
 use super::replay::Timed;
 use super::sampled::Plan;
-use super::{Shared, make, window};
+use super::{Shared, make};
 use crate::clock::UnixNanos;
 use crate::eventgen::config::SampleConfig;
 use crate::eventgen::event::Batch;
@@ -63,12 +63,12 @@ fn of_lines(config: &SampleConfig, part: &Part, count: u64) -> Result<Vec<Previe
     let mut preview = Preview::open(config, Wanted::Events)?;
     let lines = preview.opened.sample.len();
     let plan = Plan::new(config, lines, preview.opened.tokens.show_fractions());
-    let window = window(part).map_err(|error| error.message)?;
+    let window = plan.window(part).map_err(|error| error.message)?;
     let mut seeds = Rng::with_seed(part.seed);
     let event = |number| {
         let draws = Draws::new(seeds.u64(..));
         let line = plan.line((number % lines as u64) as usize, draws);
-        preview.event(line, &plan.facts(part, window, number, draws))
+        preview.event(line, &plan.facts(&window, number, draws))
     };
     Ok((0..count).map(event).collect())
 }

@@ -36,6 +36,20 @@ pub(super) struct Plan {
     times: Times,
 }
 
+/// The window of a part.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// In whole steps, if instants are drawn in steps.
+    earliest: UnixNanos,
+    latest: UnixNanos,
+    /// In nanoseconds.
+    length: u64,
+    /// Instants to draw from.
+    steps: u64,
+    /// Events of the run.
+    total: u64,
+}
+
 /// How the instants of events lie in their window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Times {
@@ -78,14 +92,14 @@ impl Sampled {
         counts: &mut [i64],
         out: &mut Batch,
     ) -> Result<(), GenerateError> {
-        let window = window(part)?;
+        let window = self.plan.window(part)?;
         let mut scratch = Scratch::default();
         let mut seeds = Rng::with_seed(part.seed);
         let mut next = (part.first % self.lines.len() as u64) as usize;
         for number in part.first..part.first + count {
             let draws = Draws::new(seeds.u64(..));
             let line = self.plan.line(next, draws);
-            let facts = self.plan.facts(part, window, number, draws);
+            let facts = self.plan.facts(&window, number, draws);
             self.lines.write(line, &facts, counts, &mut scratch, out);
             self.lines.commit(line, &facts, out);
             next = if next + 1 == self.lines.len() { 0 } else { next + 1 };
@@ -100,7 +114,7 @@ impl Sampled {
         counts: &mut [i64],
         out: &mut Batch,
     ) -> Result<(), GenerateError> {
-        let window = window(part)?;
+        let window = self.plan.window(part)?;
         let mut scratch = Scratch::default();
         let mut seeds = Rng::with_seed(part.seed);
         let mut volume = self.volume.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +128,7 @@ impl Sampled {
             let line = volume.drawn.take().unwrap_or_else(|| self.plan.line(volume.next_line, draws));
             // Evenly by bytes: how many events there will be is not known.
             let made = part.first + bytes.saturating_sub(volume.bytes);
-            let facts = self.plan.facts(part, window, made, draws);
+            let facts = self.plan.facts(&window, made, draws);
             before.clear();
             before.extend_from_slice(counts);
             let start = out.text_bytes();
@@ -182,17 +196,32 @@ impl Plan {
         if self.randomize { draws.stream(Purpose::LINE).index(self.lines) } else { next }
     }
 
+    /// The window of a part, made ready for all its events.
+    pub(super) fn window(&self, part: &Part) -> Result<Window, GenerateError> {
+        let length = window(part)?;
+        let Times::Drawn { step } = self.times else {
+            return Ok(Window {
+                earliest: part.earliest,
+                latest: part.latest,
+                length,
+                steps: 0,
+                total: part.total,
+            });
+        };
+        let earliest = UnixNanos(part.earliest.0 - part.earliest.0.rem_euclid(step as i64));
+        Ok(Window { earliest, latest: part.latest, length, steps: length / step + 1, total: part.total })
+    }
+
     /// What the tokens of event `number` of a run see.
     #[inline]
-    pub(super) fn facts(&self, part: &Part, window: u64, number: u64, draws: Draws) -> EventFacts {
+    pub(super) fn facts(&self, window: &Window, number: u64, draws: Draws) -> EventFacts {
         let time = match self.times {
-            Times::Sequential => instant(part.earliest, window, number, part.total),
+            Times::Sequential => instant(window.earliest, window.length, number, window.total),
             Times::Drawn { step } => {
-                let offset = draws.stream(Purpose::TIME).below(window / step + 1) * step;
-                let time = part.earliest.0.saturating_add_unsigned(offset);
-                UnixNanos(time - time.rem_euclid(step as i64))
+                let offset = draws.stream(Purpose::TIME).below(window.steps) * step;
+                UnixNanos(window.earliest.0.saturating_add_unsigned(offset))
             }
         };
-        EventFacts { draws, time, replay_time: part.latest }
+        EventFacts { draws, time, replay_time: window.latest }
     }
 }

@@ -8,7 +8,6 @@
 //! So for most samples an event is written by copying pieces and rendering values into one buffer.
 
 use super::draw::{Draws, Purpose};
-use super::language::Language;
 use super::pass::{self, Edits};
 use super::replacement::{EventFacts, Replacement};
 use super::settle::{Slot, Template};
@@ -196,9 +195,8 @@ fn part(start: usize, end: usize) -> Option<Part> {
 /// Applies the tokens of a line that are settled; the template, and the first token that is not.
 fn settled(tokens: &Tokens, line: &str, scratch: &mut Scratch) -> (Template, usize) {
     let mut template = Template { text: line.to_owned(), slots: Vec::new() };
-    let mut languages = Vec::new();
     for (number, token) in tokens.tokens.iter().enumerate() {
-        if !is_settled(token, &template, &languages) {
+        if !is_settled(token, &template) {
             return (template, number);
         }
         let finder = &mut token.pattern.finder();
@@ -209,12 +207,6 @@ fn settled(tokens: &Tokens, line: &str, scratch: &mut Scratch) -> (Template, usi
             Some(applied) => template = applied,
             None => return (template, number),
         }
-        languages.clear();
-        let language = |slot: &Slot| {
-            let replacement = &tokens.tokens[slot.token].replacement;
-            replacement.language(slot.variant, &slot.original, &tokens.zone)
-        };
-        languages.extend(template.slots.iter().map(language));
     }
     (template, tokens.len())
 }
@@ -225,8 +217,8 @@ pub(super) fn first_unsettled(tokens: &Tokens, line: &str) -> usize {
     settled(tokens, line, &mut Scratch::default()).1
 }
 
-fn is_settled(token: &Token, template: &Template, languages: &[Language]) -> bool {
-    template.slots.is_empty() || token.sight().is_some_and(|sight| sight.is_settled(template, languages))
+fn is_settled(token: &Token, template: &Template) -> bool {
+    template.slots.is_empty() || token.sight().is_some_and(|sight| sight.is_settled(template))
 }
 
 /// Some value of a token.
@@ -272,7 +264,8 @@ fn apply(
         applied.text.push_str(value.unwrap_or(original));
         if !matches!(token.replacement, Replacement::Static(_)) {
             let end = applied.text.len();
-            applied.slots.push(Slot { start, end, original: original.to_owned(), token: number, variant });
+            let (language, original) = (token.language(variant, original), original.to_owned());
+            applied.slots.push(Slot { start, end, original, token: number, variant, language });
         }
         at = edit.end;
     }

@@ -37,13 +37,22 @@ impl ByteSet {
         self
     }
 
+    /// Whether some byte is in both.
+    pub(super) fn meets_set(self, other: Self) -> bool {
+        self.0.iter().zip(other.0).any(|(mine, theirs)| mine & theirs != 0)
+    }
+
     pub(super) fn contains(self, byte: u8) -> bool {
         self.0[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0
     }
 
     /// Whether some byte of `low..=high` is in it.
     pub(super) fn meets(self, low: u8, high: u8) -> bool {
-        (low..=high).any(|byte| self.contains(byte))
+        (low >> 6..=high >> 6).any(|word| {
+            let from = if word == low >> 6 { low & 63 } else { 0 };
+            let to = if word == high >> 6 { high & 63 } else { 63 };
+            self.0[usize::from(word)] & (u64::MAX << from) & (u64::MAX >> (63 - to)) != 0
+        })
     }
 
     pub(super) fn iter(self) -> impl Iterator<Item = u8> {
@@ -98,7 +107,7 @@ impl Language {
     }
 
     /// This, or one of these texts.
-    pub(super) fn or_text(self, text: &str) -> Self {
+    pub(super) fn or_text(&self, text: &str) -> Self {
         let set = self.runs.iter().fold(ByteSet::of(text.as_bytes()), |set, run| set.or(run.set));
         let length = text.len() as u32;
         let least: u32 = self.runs.iter().map(|run| run.least).sum();
@@ -193,6 +202,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_range_meets_a_set_that_has_a_byte_of_it(bytes in prop::collection::vec(any::<u8>(), 0..3), a in any::<u8>(), b in any::<u8>()) {
+            let (low, high) = (a.min(b), a.max(b));
+            prop_assert_eq!(ByteSet::of(&bytes).meets(low, high), bytes.iter().any(|byte| (low..=high).contains(byte)));
+        }
+
         #[test]
         fn every_time_that_is_written_is_in_the_language_of_its_format(
             format in prop::collection::vec(prop::sample::select(vec![

@@ -8,13 +8,14 @@ use super::draw::{Draws, Purpose};
 use super::language::{self, ByteSet, Language};
 use super::path;
 use super::random::{Float, Integer, Random, write_integer};
+use super::rating::Rating;
 use super::state::Counter;
 use super::values::{Source, ValueFiles, Values};
 use crate::clock::UnixNanos;
-use crate::eventgen::config::{Rates, ReplacementKind, TokenConfig};
+use crate::eventgen::config::{ReplacementKind, TokenConfig};
+use crate::eventgen::time::Zone;
 use crate::eventgen::time::format::{FormatCache, TimeFormat};
 use crate::eventgen::time::parse::TimeParser;
-use crate::eventgen::time::{Civil, Zone};
 
 /// What a token puts in.
 #[derive(Debug)]
@@ -86,7 +87,7 @@ pub(super) struct Pad {
     /// What each counter shows in this event.
     pub(super) counts: Vec<i64>,
     /// The factor of the second it was asked for last.
-    factor: Option<(i64, f64)>,
+    pub(super) factor: Option<(i64, f64)>,
 }
 
 impl Reader<'_> {
@@ -202,24 +203,22 @@ impl Replacement {
         true
     }
 
-    /// What it writes looks like, where `original` stands if it writes nothing.
-    pub(super) fn language(&self, variant: usize, original: &str, zone: &Zone) -> Language {
-        let of_stamp = |stamp: &Stamp| language::of_format(&stamp.text, zone.is_named());
-        match self {
+    /// What it writes looks like, for each of its formats.
+    pub(super) fn languages(&self, zone: &Zone) -> Vec<Arc<Language>> {
+        let of_stamp = |stamp: &Stamp| Arc::new(language::of_format(&stamp.text, zone.is_named()));
+        let one = match self {
+            Self::Timestamp(stamp) => return vec![of_stamp(stamp)],
+            Self::ReplayTimestamp(stamps) => return stamps.iter().map(of_stamp).collect(),
             Self::Static(text) => Language::default().then_text(text),
-            Self::Timestamp(stamp) => of_stamp(stamp),
-            Self::ReplayTimestamp(stamps) => stamps.get(variant).map_or_else(Language::any, of_stamp),
             Self::Random(random) => random.language(),
             Self::RatedInteger(integer) => integer.language(),
             Self::RatedFloat(float) => float.language(),
-            Self::Pick(values) | Self::Row { values, .. } | Self::InOrder { values, .. } => {
-                let language = values.language();
-                if values.has_missing() { language.or_text(original) } else { language }
-            }
+            Self::Pick(values) | Self::Row { values, .. } | Self::InOrder { values, .. } => values.language(),
             Self::Id { .. } => {
                 Language::of(ByteSet::of(b"-"), 0, Some(1)).then(ByteSet::digits(), 1, Some(20))
             }
-        }
+        };
+        vec![Arc::new(one)]
     }
 
     /// Whether there may be no value for an event.
@@ -293,34 +292,4 @@ fn copy(values: &Values, index: usize, out: &mut Vec<u8>) -> bool {
     let Some(value) = values.get(index) else { return false };
     out.extend_from_slice(value);
     true
-}
-
-/// What `rated` numbers are multiplied with: the rates of the hour and of the day of the week.
-#[derive(Debug)]
-pub(super) struct Rating {
-    zone: Zone,
-    hour: Option<[f64; 24]>,
-    weekday: Option<[f64; 7]>,
-}
-
-impl Rating {
-    pub(super) fn new(rates: &Rates, zone: &Zone) -> Self {
-        Self { zone: zone.clone(), hour: rates.hour_of_day, weekday: rates.day_of_week }
-    }
-
-    fn factor(&self, at: UnixNanos, pad: &mut Pad) -> f64 {
-        if self.hour.is_none() && self.weekday.is_none() {
-            return 1.0;
-        }
-        let second = at.0.div_euclid(1_000_000_000);
-        if let Some((_, factor)) = pad.factor.filter(|(of, _)| *of == second) {
-            return factor;
-        }
-        let civil = Civil::of(at, &self.zone);
-        let hour = self.hour.and_then(|rates| rates.get(usize::from(civil.hour)).copied());
-        let weekday = self.weekday.and_then(|rates| rates.get(usize::from(civil.weekday)).copied());
-        let factor = hour.unwrap_or(1.0) * weekday.unwrap_or(1.0);
-        pad.factor = Some((second, factor));
-        factor
-    }
 }

@@ -8,10 +8,16 @@
 //! The converse does not hold: languages and assertions are widened where that is simpler. An unsettled pattern is
 //! searched for in each event, so an error on that side costs time, never correctness.
 
-use regex_automata::nfa::thompson::{NFA, State, WhichCaptures};
-use regex_automata::util::look::Look;
+mod neighbour;
+mod threads;
+
+use std::sync::Arc;
+
+use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 use regex_automata::util::primitives::StateID;
 
+use self::neighbour::{Around, Neighbour};
+use self::threads::{Threads, close_over, is_match};
 use super::language::{ByteSet, Language, Run};
 
 /// Memory one automaton may take, in bytes; larger patterns count as unsettled.
@@ -38,11 +44,17 @@ pub(super) struct Slot {
     pub(super) token: usize,
     /// Which of the token's formats.
     pub(super) variant: usize,
+    /// What may stand in it.
+    pub(super) language: Arc<Language>,
 }
 
 /// A pattern's automaton.
 pub(super) struct Sight {
     nfa: NFA,
+    /// The bytes a match can begin with; `None` if it may be empty or begins with an assertion.
+    first: Option<ByteSet>,
+    /// Whether it matches at the start of a text only.
+    is_anchored: bool,
 }
 
 impl Sight {
@@ -50,158 +62,32 @@ impl Sight {
     pub(super) fn new(pattern: &str) -> Option<Self> {
         let config =
             NFA::config().which_captures(WhichCaptures::None).nfa_size_limit(Some(AUTOMATON_BYTES_MAX));
-        NFA::compiler().configure(config).build(pattern).ok().map(|nfa| Self { nfa })
+        let nfa = NFA::compiler().configure(config).build(pattern).ok()?;
+        Some(Self { first: threads::first_bytes(&nfa), is_anchored: nfa.is_always_start_anchored(), nfa })
     }
 
-    /// Whether no match, in any text of the template, has to do with a slot; `languages` are those of the slots.
-    pub(super) fn is_settled(&self, template: &Template, languages: &[Language]) -> bool {
-        debug_assert_eq!(template.slots.len(), languages.len());
+    /// Whether no match, in any text of the template, has to do with a slot.
+    pub(super) fn is_settled(&self, template: &Template) -> bool {
         let text = template.text.as_bytes();
-        let mut walk = Walk::new(&self.nfa);
+        let mut walk = Walk::new(self);
         let mut at = 0;
         let mut before = Neighbour::Edge;
-        for (slot, language) in template.slots.iter().zip(languages) {
+        for slot in &template.slots {
             before = walk.literal(&text[at..slot.start], before, Neighbour::Unknown);
-            before = walk.slot(language, before);
+            before = walk.slot(&slot.language, before);
             at = slot.end;
             if walk.found {
                 return false;
             }
         }
         let before = walk.literal(&text[at..], before, Neighbour::Edge);
-        walk.close(before, Neighbour::Edge, Neighbour::Edge);
+        walk.close(Around { before, next: Neighbour::Edge, later: Neighbour::Edge }, ByteSet::EMPTY);
         !walk.found
     }
 }
 
-/// What is known of the byte beside a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Neighbour {
-    /// There is none: the text begins or ends here.
-    Edge,
-    Byte(u8),
-    /// Some byte of an ASCII word.
-    Word,
-    Unknown,
-}
-
-impl Neighbour {
-    fn of(set: ByteSet) -> Self {
-        if set.iter().all(is_word) { Self::Word } else { Self::Unknown }
-    }
-
-    /// Whether it is part of a word, if that is known.
-    fn is_word(self) -> Option<bool> {
-        match self {
-            Self::Edge => Some(false),
-            Self::Byte(byte) if byte.is_ascii() => Some(is_word(byte)),
-            Self::Word => Some(true),
-            Self::Byte(_) | Self::Unknown => None,
-        }
-    }
-
-    fn is_line_end(self) -> Option<bool> {
-        match self {
-            Self::Edge => Some(true),
-            Self::Byte(byte) => Some(byte == b'\n'),
-            Self::Word => Some(false),
-            Self::Unknown => None,
-        }
-    }
-
-    fn is_edge(self) -> Option<bool> {
-        match self {
-            Self::Edge => Some(true),
-            Self::Byte(_) | Self::Word => Some(false),
-            Self::Unknown => None,
-        }
-    }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
-/// Whether an assertion holds between two bytes, if that is known; `later` is the byte after `next`.
-fn holds(look: Look, before: Neighbour, next: Neighbour, later: Neighbour) -> Option<bool> {
-    match look {
-        Look::Start => before.is_edge(),
-        Look::End => next.is_edge(),
-        Look::StartLF => before.is_line_end(),
-        // Stands for a `$` that asks whether this newline is the last byte, too: see `Pattern::relaxed`.
-        Look::EndLF if next == Neighbour::Byte(b'\n') && later == Neighbour::Unknown => None,
-        Look::EndLF => next.is_line_end(),
-        Look::WordAscii | Look::WordUnicode => Some(before.is_word()? != next.is_word()?),
-        Look::WordAsciiNegate | Look::WordUnicodeNegate => Some(before.is_word()? == next.is_word()?),
-        _ => None,
-    }
-}
-
-/// States a thread is in, each once, in the order they were reached.
-struct Threads {
-    states: Vec<StateID>,
-    is_in: Vec<bool>,
-}
-
-impl Threads {
-    fn new(nfa: &NFA) -> Self {
-        Self { states: Vec::new(), is_in: vec![false; nfa.states().len()] }
-    }
-
-    fn add(&mut self, state: StateID) -> bool {
-        let is_new = !std::mem::replace(&mut self.is_in[state.as_usize()], true);
-        if is_new {
-            self.states.push(state);
-        }
-        is_new
-    }
-
-    fn clear(&mut self) {
-        for state in self.states.drain(..) {
-            self.is_in[state.as_usize()] = false;
-        }
-    }
-
-    /// Becomes `next`, which becomes empty.
-    fn replace(&mut self, next: &mut Self) {
-        self.clear();
-        std::mem::swap(self, next);
-    }
-
-    /// Takes in those of `next`, which becomes empty.
-    fn take_in(&mut self, next: &mut Self) {
-        for state in next.states.drain(..) {
-            next.is_in[state.as_usize()] = false;
-            self.add(state);
-        }
-    }
-
-    fn has_match(&self, nfa: &NFA) -> bool {
-        self.states.iter().any(|state| is_match(nfa, *state))
-    }
-
-    /// Adds to `next` where these go over a byte of a set.
-    fn step(&self, nfa: &NFA, set: ByteSet, next: &mut Self) {
-        for state in &self.states {
-            match nfa.state(*state) {
-                State::ByteRange { trans } if set.meets(trans.start, trans.end) => _ = next.add(trans.next),
-                State::Sparse(sparse) => {
-                    for trans in sparse.transitions.iter().filter(|trans| set.meets(trans.start, trans.end)) {
-                        next.add(trans.next);
-                    }
-                }
-                State::Dense(dense) => {
-                    for to in set.iter().filter_map(|byte| dense.matches_byte(byte)) {
-                        next.add(to);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
 struct Walk<'a> {
+    sight: &'a Sight,
     nfa: &'a NFA,
     /// Threads that are within the present literal.
     clean: Threads,
@@ -215,24 +101,45 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(nfa: &'a NFA) -> Self {
-        let threads = || Threads::new(nfa);
-        Self { nfa, clean: threads(), tainted: threads(), fresh: threads(), next: threads(), found: false }
+    fn new(sight: &'a Sight) -> Self {
+        let threads = || Threads::new(&sight.nfa);
+        let (clean, tainted, fresh, next) = (threads(), threads(), threads(), threads());
+        Self { sight, nfa: &sight.nfa, clean, tainted, fresh, next, found: false }
     }
 
     /// Goes through literal text; returns what is known of the byte before what follows.
     fn literal(&mut self, literal: &[u8], mut before: Neighbour, end: Neighbour) -> Neighbour {
         for (place, &byte) in literal.iter().enumerate() {
+            let next = Neighbour::Byte(byte);
+            // By far the most bytes begin nothing.
+            if self.clean.is_empty()
+                && self.tainted.is_empty()
+                && !self.begins(before, |first| first.contains(byte))
+            {
+                before = next;
+                continue;
+            }
             let later = literal.get(place + 1).map_or(end, |byte| Neighbour::Byte(*byte));
-            self.close(before, Neighbour::Byte(byte), later);
             let set = ByteSet::of(&[byte]);
+            self.close(Around { before, next, later }, set);
             self.clean.step(self.nfa, set, &mut self.next);
             self.clean.replace(&mut self.next);
             self.tainted.step(self.nfa, set, &mut self.next);
             self.tainted.replace(&mut self.next);
-            before = Neighbour::Byte(byte);
+            before = next;
         }
         before
+    }
+
+    /// Where a thread begins, if one can that consumes a byte of a set next.
+    fn start(&self, before: Neighbour, set: ByteSet) -> Option<StateID> {
+        self.begins(before, |first| first.meets_set(set)).then(|| self.nfa.start_anchored())
+    }
+
+    /// Whether a thread can begin after `before`, if `fits` tells whether what comes next is one of its first bytes.
+    fn begins(&self, before: Neighbour, fits: impl FnOnce(ByteSet) -> bool) -> bool {
+        let too_late = self.sight.is_anchored && matches!(before, Neighbour::Byte(_) | Neighbour::Word);
+        !too_late && self.sight.first.is_none_or(fits)
     }
 
     /// Goes through all texts of a slot at once.
@@ -242,15 +149,8 @@ impl<'a> Walk<'a> {
             _ => Neighbour::Unknown,
         };
         // What began before the slot is in it now; a match that was complete before has not met it.
-        close_over(
-            self.nfa,
-            &mut self.clean,
-            Some(&mut self.tainted),
-            None,
-            before,
-            next,
-            Neighbour::Unknown,
-        );
+        let around = Around { before, next, later: Neighbour::Unknown };
+        close_over(self.nfa, &mut self.clean, Some(&mut self.tainted), None, around);
         for state in self.clean.states.iter().filter(|state| !is_match(self.nfa, **state)) {
             self.tainted.add(*state);
         }
@@ -292,18 +192,11 @@ impl<'a> Walk<'a> {
     /// One byte of a slot. With `keep` there may be none as well.
     fn byte(&mut self, set: ByteSet, position: Position, keep: bool) {
         let Position { before, next, is_start } = position;
-        close_over(self.nfa, &mut self.tainted, None, None, before, next, Neighbour::Unknown);
+        let around = Around { before, next, later: Neighbour::Unknown };
+        close_over(self.nfa, &mut self.tainted, None, None, around);
         self.fresh.clear();
-        let start = Some(self.nfa.start_anchored());
-        close_over(
-            self.nfa,
-            &mut self.fresh,
-            Some(&mut self.tainted),
-            start,
-            before,
-            next,
-            Neighbour::Unknown,
-        );
+        let start = self.start(before, set);
+        close_over(self.nfa, &mut self.fresh, Some(&mut self.tainted), start, around);
         // At the very start of the slot an empty match is one of the literal before it.
         self.found |= self.tainted.has_match(self.nfa) || !is_start && self.fresh.has_match(self.nfa);
         self.tainted.step(self.nfa, set, &mut self.next);
@@ -315,11 +208,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Follows all edges that consume nothing, those of new threads included.
-    fn close(&mut self, before: Neighbour, next: Neighbour, later: Neighbour) {
-        let start = Some(self.nfa.start_anchored());
-        close_over(self.nfa, &mut self.tainted, None, None, before, next, later);
-        close_over(self.nfa, &mut self.clean, Some(&mut self.tainted), start, before, next, later);
+    /// Follows all edges that consume nothing, those of new threads included, before a byte of a set.
+    fn close(&mut self, around: Around, set: ByteSet) {
+        let start = self.start(around.before, set);
+        close_over(self.nfa, &mut self.tainted, None, None, around);
+        close_over(self.nfa, &mut self.clean, Some(&mut self.tainted), start, around);
         self.found |= self.tainted.has_match(self.nfa);
     }
 }
@@ -331,55 +224,4 @@ struct Position {
     next: Neighbour,
     /// Whether it is certainly before the first byte of a slot that is not empty.
     is_start: bool,
-}
-
-fn is_match(nfa: &NFA, state: StateID) -> bool {
-    matches!(nfa.state(state), State::Match { .. })
-}
-
-/// Follows the edges that consume nothing from all threads and a new one at `start`. What passes an assertion of unknown outcome
-/// goes on in `tainted`, or in `threads` if those are the tainted ones.
-fn close_over(
-    nfa: &NFA,
-    threads: &mut Threads,
-    mut tainted: Option<&mut Threads>,
-    start: Option<StateID>,
-    before: Neighbour,
-    next: Neighbour,
-    later: Neighbour,
-) {
-    let mut open: Vec<(StateID, bool)> = threads.states.iter().map(|state| (*state, false)).collect();
-    if let Some(start) = start
-        && threads.add(start)
-    {
-        open.push((start, false));
-    }
-    while let Some((state, is_tainted)) = open.pop() {
-        let mut follow = |to: StateID, taints: bool| {
-            let into = match &mut tainted {
-                Some(tainted) if taints => &mut **tainted,
-                _ => &mut *threads,
-            };
-            if into.add(to) {
-                open.push((to, taints));
-            }
-        };
-        match nfa.state(state) {
-            State::Look { look, next: to } => match holds(*look, before, next, later) {
-                Some(true) => follow(*to, is_tainted),
-                Some(false) => {}
-                None => follow(*to, true),
-            },
-            State::Union { alternates } => alternates.iter().for_each(|to| follow(*to, is_tainted)),
-            State::BinaryUnion { alt1, alt2 } => {
-                [alt1, alt2].into_iter().for_each(|to| follow(*to, is_tainted))
-            }
-            State::Capture { next: to, .. } => follow(*to, is_tainted),
-            State::ByteRange { .. }
-            | State::Sparse(_)
-            | State::Dense(_)
-            | State::Fail
-            | State::Match { .. } => {}
-        }
-    }
 }
