@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::causes::chain;
@@ -16,7 +15,7 @@ use crate::nozzle::check;
 use crate::nozzle::config::flags::{self, FlagValues};
 use crate::nozzle::config::{Config, Faults, Inputs, render};
 use crate::nozzle::demo::{self, DemoOptions, DemoSource};
-use crate::task::Tasks;
+use crate::process::{on_runtime, watch_signals};
 use crate::telemetry::{self, LogFormat, LogTarget};
 use crate::tls;
 use crate::units::parse_duration;
@@ -27,8 +26,6 @@ const EXIT_DEFECT: u8 = 70;
 const EXIT_UNAVAILABLE: u8 = 69;
 /// `EX_CONFIG`: the configuration cannot be used.
 const EXIT_CONFIG: u8 = 78;
-/// A second signal: 128 and the number of SIGTERM, as a shell would report it.
-const EXIT_FORCED: i32 = 143;
 
 /// Runs the command with the process's arguments and environment.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the terminal's side")]
@@ -142,7 +139,7 @@ fn with_config(matches: &ArgMatches, then: impl FnOnce(Config) -> ExitCode) -> E
 
 fn run(config: Config) -> ExitCode {
     telemetry::init(config.log.format, &config.log.level, LogTarget::Stdout);
-    let ended = on_runtime(async {
+    let ended = on_runtime("nozzle", async {
         let app = match App::build(config) {
             Ok(app) => app,
             Err(error) => return fail(&error),
@@ -195,55 +192,17 @@ fn conclude(report: &Report) -> ExitCode {
     }
 }
 
-/// The first SIGTERM or SIGINT asks for an orderly end, the second ends at once.
-///
-/// From the return of this function on: a signal before that ends the process as it does by default.
-/// Needs a runtime around it.
-fn watch_signals(shutdown: &CancellationToken) -> Tasks<()> {
-    let mut tasks = Tasks::new();
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => {
-            tasks.spawn("signals", heed_signals(terminate, interrupt, shutdown.clone()));
-        }
-        _ => {
-            tracing::warn!("signals cannot be watched: the process ends without draining when it is told to")
-        }
-    }
-    tasks
-}
-
-async fn heed_signals(mut terminate: Signal, mut interrupt: Signal, shutdown: CancellationToken) {
-    for count in 0.. {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if count > 0 {
-            tracing::error!("a second signal: ending at once, what is buffered is lost");
-            std::process::exit(EXIT_FORCED);
-        }
-        shutdown.cancel();
-    }
-}
-
-/// Runs a future to its end on a runtime of its own; `None` if there can be none.
-fn on_runtime<T>(future: impl Future<Output = T>) -> Option<T> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("nozzle").build();
-    let runtime = built.inspect_err(|error| tracing::error!(%error, "the runtime cannot be started")).ok()?;
-    let result = runtime.block_on(future);
-    // A look-up of a name may hang for many seconds; the end does not wait for it.
-    runtime.shutdown_background();
-    Some(result)
-}
-
 #[allow(clippy::print_stdout, reason = "the result of a check is for a person")]
 fn check_config(config: Config) -> ExitCode {
     telemetry::init(config.log.format, "off", LogTarget::Stderr);
     let mut failed = false;
-    let ended = on_runtime(check::run(&config, |finding| {
-        failed |= finding.is_failure();
-        println!("{finding}");
-    }));
+    let ended = on_runtime(
+        "nozzle",
+        check::run(&config, |finding| {
+            failed |= finding.is_failure();
+            println!("{finding}");
+        }),
+    );
     match (ended, failed) {
         (None, _) => ExitCode::from(EXIT_DEFECT),
         (Some(()), true) => ExitCode::from(EXIT_UNAVAILABLE),
@@ -264,7 +223,7 @@ fn run_demo(matches: &ArgMatches) -> ExitCode {
         },
         duration: *matches.get_one("duration").unwrap_or(&Duration::from_secs(30)),
     };
-    let ended = on_runtime(async {
+    let ended = on_runtime("nozzle", async {
         let stop = CancellationToken::new();
         let mut signals = watch_signals(&stop);
         let ended = demo::run(&options, &stop).await;

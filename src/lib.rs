@@ -5,8 +5,10 @@
 pub mod causes;
 pub mod cli;
 pub mod clock;
+pub mod eventgen;
 pub mod hec;
 pub mod nozzle;
+pub mod process;
 pub mod proto;
 pub mod proxy;
 pub mod sim;
