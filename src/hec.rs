@@ -36,6 +36,7 @@
 //! - [`reply`]: reads what servers, gateways and login pages answer.
 //! - `repair`: takes a refused batch apart so that a bad event costs that event only.
 //! - `gate`: closes an endpoint that is away, busy or refuses us, and tries it with one request.
+//! - `token`, `tls_files`: what comes from files, and is read again when they change.
 //! - [`backoff`]: how long to wait, and when to give up.
 //! - [`compress`], `transport`: bytes.
 //! - `endpoint`: one URL with its gate and what was learned of it; `client`: policy.
@@ -65,6 +66,8 @@ mod probe;
 mod repair;
 pub mod reply;
 pub mod status;
+mod tls_files;
+mod token;
 mod transport;
 
 pub use self::backoff::RetryLimit;
@@ -76,3 +79,4 @@ pub use self::gate::GateState;
 pub use self::outcome::{Outcome, Rejection};
 pub use self::probe::Probe;
 pub use self::status::Status;
+pub use self::token::TokenSource;

@@ -68,6 +68,8 @@ pub enum Disposition {
     WithoutGzip,
     /// Send it again under a new data channel.
     FreshChannel,
+    /// Send it again with another token.
+    FreshToken,
 }
 
 /// Why there is no reply.

@@ -1,5 +1,6 @@
 //! Delivering batches: trying until every event has a verdict.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,9 @@ use super::status::Status;
 
 /// How often a waiting delivery looks whether its limit on attempts is reached.
 const PATIENCE_TICK: Duration = Duration::from_secs(1);
+
+/// How often files that may change are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// By how much others are ahead of a delivery that got the endpoint held, when that ends.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -80,6 +84,25 @@ impl Client {
         let outcome = repair.finish(cutoff);
         self.endpoint.settled(&outcome);
         outcome
+    }
+
+    /// Reads tokens and certificates again when their files change, until `stop`.
+    pub async fn watch_files(self: Arc<Self>, stop: CancellationToken) {
+        while self.endpoint.has_files() {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(WATCH_EVERY) => {}
+            }
+            let client = Arc::clone(&self);
+            let look = tokio::task::spawn_blocking(move || client.endpoint.refresh());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                // A look that failed says so by itself, as a panic of that thread.
+                _ = look => {}
+            }
+        }
     }
 
     /// How the endpoint is, and what was counted. Cheap.

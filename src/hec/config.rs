@@ -1,5 +1,7 @@
 //! What a [`Client`](super::Client) needs to know, and whether it makes sense.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -9,6 +11,7 @@ use url::Url;
 use super::backoff::RetryLimit;
 use super::classify::ResponseMode;
 use super::compress::Compression;
+use super::token::TokenSource;
 use crate::tls::{ClientTls, TlsError};
 
 /// Where events go, below the base URL.
@@ -21,7 +24,7 @@ pub struct ClientConfig {
     /// or of its event endpoint may follow.
     pub url: Url,
     /// The HEC token.
-    pub token: SecretString,
+    pub token: TokenSource,
     /// Trust, and a client certificate where the server asks for one.
     pub tls: ClientTls,
     /// Whether bodies are compressed.
@@ -42,7 +45,7 @@ pub struct ClientConfig {
 
 impl ClientConfig {
     /// The defaults: gzip, 30 s for a request, 10 s to connect, strict, unlimited retries.
-    pub fn new(url: Url, token: SecretString) -> Self {
+    pub fn new(url: Url, token: TokenSource) -> Self {
         Self {
             url,
             token,
@@ -98,6 +101,15 @@ pub enum ConfigError {
     Token {
         /// How long it is.
         length: usize,
+    },
+    /// The file of the token cannot be read.
+    #[error("cannot read the HEC token from {path}")]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
     },
     /// Not usable in a header.
     #[error("{what} {value:?} is not usable in a header, expected visible ASCII characters")]

@@ -7,13 +7,16 @@
 //! [`Repair`]: super::repair::Repair
 
 mod learned;
+mod refresh;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::StatusCode;
+use tokio::time::Instant;
 
 use self::learned::Learned;
+use self::refresh::Complaints;
 use super::classify::{
     Disposition, Pace, ResponseMode, Taken, TransportFailure, classify, classify_transport,
 };
@@ -26,6 +29,8 @@ use super::probe::Probe;
 use super::repair::{Form, Refusal};
 use super::reply::ReplyBody;
 use super::status::{Ledger, Status};
+use super::tls_files::TlsFiles;
+use super::token::Tokens;
 use super::transport::{Exchange, Transport};
 use crate::clock::millis;
 
@@ -37,6 +42,9 @@ pub(crate) struct Endpoint {
     gate: Gate,
     ledger: Ledger,
     learned: Mutex<Learned>,
+    tokens: Arc<Tokens>,
+    tls_files: TlsFiles,
+    complaints: Complaints,
 }
 
 /// A request for one part of a batch.
@@ -88,6 +96,8 @@ impl Verdict {
 
 impl Endpoint {
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
+        // Before the files are read, so that no change in between is missed.
+        let tls_files = TlsFiles::new(&config.tls);
         Ok(Self {
             transport: Transport::new(config)?,
             mode: config.response,
@@ -95,6 +105,9 @@ impl Endpoint {
             gate: Gate::new(fastrand::Rng::new()),
             ledger: Ledger::default(),
             learned: Mutex::new(Learned::new(config.compression)),
+            tokens: Arc::new(Tokens::new(&config.token)?),
+            tls_files,
+            complaints: Complaints::default(),
         })
     }
 
@@ -113,12 +126,12 @@ impl Endpoint {
 
     /// The largest body (bytes, uncompressed) the endpoint is known to consider.
     pub(crate) fn bytes_max(&self) -> usize {
-        self.learned().bytes_max()
+        self.learned().bytes_max(Instant::now())
     }
 
     /// Whether a compressed body is out of date, because the endpoint turned out not to take it.
     pub(crate) fn outdated(&self, wire: &Wire) -> bool {
-        wire.encoding == Compression::Gzip && self.learned().compression() == Compression::None
+        wire.encoding == Compression::Gzip && self.learned().compression(Instant::now()) == Compression::None
     }
 
     /// The number of the request that is sent next.
@@ -128,7 +141,7 @@ impl Endpoint {
 
     /// The body as it is to be sent.
     pub(crate) async fn encode(&self, body: Bytes, form: Form) -> Wire {
-        if form == Form::Usual && self.learned().compression() == Compression::Gzip {
+        if form == Form::Usual && self.learned().compression(Instant::now()) == Compression::Gzip {
             self.compressors.gzip(body).await
         } else {
             Wire::plain(body)
@@ -141,9 +154,12 @@ impl Endpoint {
     pub(crate) async fn attempt(&self, permit: Permit<'_>, request: &Request) -> Attempt {
         let sent = self.learned().send();
         self.ledger.request(request.raw, request.wire.bytes.len(), request.doubt);
-        let exchange = self.transport.post(&request.wire, sent.channel).await;
+        let token = self.tokens.shown();
+        let exchange = self.transport.post(&request.wire, token.clone(), sent.channel).await;
         self.ledger.exchange(&exchange);
-        let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, sent);
+        let now = Instant::now();
+        let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, sent, now);
+        let disposition = self.judge_token(disposition, &token).await;
         let signal = match disposition {
             Disposition::Retry { after, .. } => Signal::Down { after },
             Disposition::Hold(reason) => Signal::Hold(reason),
@@ -152,6 +168,10 @@ impl Endpoint {
         };
         if !matches!(disposition, Disposition::Accepted(_)) {
             self.ledger.error(describe(&exchange));
+        }
+        if disposition == Disposition::FreshToken {
+            // Neither well nor held: the permit goes back, and the other token may be tried at once.
+            return Attempt::Again(Taken::No);
         }
         if let Some(notice) = permit.report(signal) {
             self.log(notice, &exchange);
@@ -164,9 +184,10 @@ impl Endpoint {
                 Attempt::Again(taken)
             }
             Disposition::Hold(HoldReason::RefusesAll(_)) => Attempt::Verdict(Verdict::AfterOthers),
-            Disposition::Hold(_) | Disposition::WithoutGzip | Disposition::FreshChannel => {
-                Attempt::Again(Taken::No)
-            }
+            Disposition::Hold(_)
+            | Disposition::WithoutGzip
+            | Disposition::FreshChannel
+            | Disposition::FreshToken => Attempt::Again(Taken::No),
             Disposition::Split => Attempt::Verdict(Verdict::TooLarge(refusal)),
             Disposition::Isolate { .. } | Disposition::Bisect => Attempt::Verdict(Verdict::Refused(refusal)),
         }
@@ -175,7 +196,7 @@ impl Endpoint {
     /// Posts nothing, past the gate, to see whether the endpoint would take something.
     pub(crate) async fn ask(&self) -> Probe {
         let channel = self.learned().channel();
-        let exchange = self.transport.post(&Wire::plain(Bytes::new()), channel).await;
+        let exchange = self.transport.post(&Wire::plain(Bytes::new()), self.tokens.shown(), channel).await;
         let detail = describe(&exchange);
         match exchange {
             Exchange::Reply { status, .. } => {

@@ -93,6 +93,12 @@ impl Gate {
         }
     }
 
+    /// What an operator changed may have ended a hold: the next try is now.
+    pub(crate) fn nudge(&self) {
+        self.lock().nudge(Instant::now());
+        self.changed.notify_waiters();
+    }
+
     /// How much the endpoint has failed and how much time has passed, for those who count.
     pub(crate) fn progress(&self) -> Progress {
         self.lock().progress(Instant::now())
@@ -180,6 +186,26 @@ mod tests {
         drop(probe);
         assert!(other.join_next().await.is_some_and(|joined| joined.is_ok()));
         assert_eq!(gate.view().state, GateState::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nudge_ends_the_wait_of_a_hold_only() {
+        let gate = gate();
+        gate.enter().await.report(Signal::Hold(HoldReason::Channel));
+        let mut sender = Tasks::new();
+        let its_gate = gate.clone();
+        sender.spawn("sender", async move {
+            let waited = Instant::now();
+            drop(its_gate.enter().await);
+            waited.elapsed()
+        });
+        tokio::task::yield_now().await;
+        gate.nudge();
+        let (_, waited) = sender.join_next().await.unwrap().unwrap();
+        assert_eq!(waited, Duration::ZERO);
+        gate.enter().await.report(DOWN);
+        gate.nudge();
+        assert_eq!(gate.view().next_try, Some(Duration::from_secs(2)), "a busy server is left alone");
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ impl Probe {
             // A compatible server words its refusal of an empty body as it likes.
             Disposition::Bisect if mode == ResponseMode::Lenient => Self::Ready,
             Disposition::Bisect => Self::Refused { reason: HoldReason::NotHec(status), detail },
-            Disposition::Split | Disposition::WithoutGzip => {
+            Disposition::Split | Disposition::WithoutGzip | Disposition::FreshToken => {
                 Self::Refused { reason: HoldReason::Unexpected(status), detail }
             }
             Disposition::Hold(reason) => Self::Refused { reason, detail },

@@ -7,7 +7,7 @@
 
 use std::error::Error as _;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::backoff;
 use super::classify::TransportFailure;
 use super::compress::{Compression, Wire};
-use super::config::{ClientConfig, ConfigError, authorization, event_url, product_header};
+use super::config::{ClientConfig, ConfigError, event_url, product_header};
 use super::reply::{REPLY_BYTES_MAX, ReplyBody};
 use crate::causes::chain;
 use crate::tls::{self, TlsError};
@@ -69,7 +69,6 @@ pub(crate) struct Transport {
 
 /// What it takes to make an HTTP client again.
 struct Settings {
-    tls: rustls::ClientConfig,
     headers: HeaderMap,
     user_agent: String,
     timeout: Duration,
@@ -80,6 +79,8 @@ struct Settings {
 struct Generation {
     http: reqwest::Client,
     expires: Instant,
+    /// For the next one.
+    tls: rustls::ClientConfig,
 }
 
 impl Transport {
@@ -91,7 +92,6 @@ impl Transport {
             }
         }
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, authorization(&config.token)?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(APP_NAME, product_header("product", &config.product)?);
         headers.insert(APP_VERSION, product_header("version", &config.version)?);
@@ -99,13 +99,12 @@ impl Transport {
         // Without TLS no roots are looked for: there may be none.
         let tls = if url.scheme() == "https" { config.tls.rustls()? } else { trusting_nobody()? };
         let settings = Settings {
-            tls,
             headers,
             user_agent: format!("{}/{}", config.product, config.version),
             timeout: config.timeout,
             connect_timeout: config.connect_timeout,
         };
-        let generation = Mutex::new(settings.generation().map_err(ConfigError::Http)?);
+        let generation = Mutex::new(settings.generation(tls).map_err(ConfigError::Http)?);
         Ok(Self { url, settings, generation })
     }
 
@@ -114,9 +113,10 @@ impl Transport {
         &self.url
     }
 
-    /// Posts a body and reads the reply.
-    pub(crate) async fn post(&self, wire: &Wire, channel: Option<Uuid>) -> Exchange {
+    /// Posts a body with this value of `Authorization` and reads the reply.
+    pub(crate) async fn post(&self, wire: &Wire, token: HeaderValue, channel: Option<Uuid>) -> Exchange {
         let mut request = self.http().post(self.url.clone()).body(wire.bytes.clone());
+        request = request.header(AUTHORIZATION, token);
         // Said even for an empty body: some gateways refuse a request that does not say.
         request = request.header(CONTENT_LENGTH, wire.bytes.len());
         if wire.encoding == Compression::Gzip {
@@ -137,9 +137,9 @@ impl Transport {
     /// The client of the present generation. Requests under way keep the one before alive until
     /// they end; its idle connections go with it.
     fn http(&self) -> reqwest::Client {
-        let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generation = self.generation();
         if Instant::now() >= generation.expires {
-            match self.settings.generation() {
+            match self.settings.generation(generation.tls.clone()) {
                 Ok(fresh) => *generation = fresh,
                 // The same settings worked before; old connections are better than none.
                 Err(error) => tracing::warn!(
@@ -150,12 +150,23 @@ impl Transport {
         }
         generation.http.clone()
     }
+
+    /// Makes new connections with these certificates from now on; those under way end as they began.
+    pub(crate) fn replace_tls(&self, tls: rustls::ClientConfig) -> Result<(), ConfigError> {
+        let fresh = self.settings.generation(tls).map_err(ConfigError::Http)?;
+        *self.generation() = fresh;
+        Ok(())
+    }
+
+    fn generation(&self) -> MutexGuard<'_, Generation> {
+        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Settings {
-    fn generation(&self) -> Result<Generation, reqwest::Error> {
+    fn generation(&self, tls: rustls::ClientConfig) -> Result<Generation, reqwest::Error> {
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
+            .tls_backend_preconfigured(tls.clone())
             .default_headers(self.headers.clone())
             .user_agent(&self.user_agent)
             .http1_only()
@@ -171,7 +182,7 @@ impl Settings {
             .build()?;
         // So that the connections of many instances do not all move at once.
         let age = CONNECTION_AGE.mul_f64(0.75 + 0.5 * fastrand::f64());
-        Ok(Generation { http, expires: Instant::now() + age })
+        Ok(Generation { http, expires: Instant::now() + age, tls })
     }
 }
 

@@ -165,6 +165,7 @@ impl App {
             side.spawn("admin", admin::serve(admin, view.clone(), ended.clone()));
         }
         side.spawn("watcher", watcher::run(view.clone(), ended.clone()));
+        side.spawn("files", Arc::clone(&self.client).watch_files(ended.clone()));
         watch(view);
 
         line.spawn("sources", async { reading.await.unwrap_or_else(resume) });
@@ -359,7 +360,7 @@ pub(super) fn hec_client(config: &Config) -> Result<Client, hec::ConfigError> {
         timeout: hec.timeout,
         response: hec.response,
         retries: retries.map_or(RetryLimit::Unlimited, RetryLimit::Attempts),
-        ..ClientConfig::new(hec.url.clone(), hec.token.clone())
+        ..ClientConfig::new(hec.url.clone(), hec.token.clone().into())
     })
 }
 

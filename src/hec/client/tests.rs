@@ -1,5 +1,6 @@
 //! Deliveries over real sockets to a scripted server.
 
+mod files;
 mod server;
 mod trouble;
 

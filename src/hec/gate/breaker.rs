@@ -194,6 +194,14 @@ impl Breaker {
         }
     }
 
+    /// The cause of a hold may be gone: the next try is now, and pauses begin anew.
+    pub(super) fn nudge(&mut self, now: Instant) {
+        if let State::Closed(closed @ Closed { held: Some(_), .. }) = &mut self.state {
+            closed.until = closed.until.min(now);
+            self.holds = 0;
+        }
+    }
+
     pub(super) fn progress(&self, now: Instant) -> Progress {
         let present = match self.state {
             State::Closed(Closed { held: Some(_), since, .. }) => now.saturating_duration_since(since),
