@@ -36,6 +36,7 @@
 //! - [`reply`]: reads what servers, gateways and login pages answer.
 //! - `repair`: takes a refused batch apart so that a bad event costs that event only.
 //! - `gate`: closes an endpoint that is away, busy or refuses us, and tries it with one request.
+//! - `indexes`, `reroute`: what becomes of events whose index is refused.
 //! - `token`, `tls_files`: what comes from files, and is read again when they change.
 //! - [`backoff`]: how long to wait, and when to give up.
 //! - [`compress`], `transport`: bytes.
@@ -61,10 +62,12 @@ mod config;
 mod endpoint;
 mod gate;
 pub mod hold;
+mod indexes;
 pub mod outcome;
 mod probe;
 mod repair;
 pub mod reply;
+mod reroute;
 pub mod status;
 mod tls_files;
 mod token;
@@ -76,7 +79,8 @@ pub use self::client::Client;
 pub use self::compress::Compression;
 pub use self::config::{ClientConfig, ConfigError};
 pub use self::gate::GateState;
-pub use self::outcome::{Outcome, Rejection};
+pub use self::outcome::{Deferred, Delivery, Outcome, Rejection};
 pub use self::probe::Probe;
+pub use self::reroute::REFUSED_INDEX_FIELD;
 pub use self::status::Status;
 pub use self::token::TokenSource;

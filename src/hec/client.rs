@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::RetryLimit;
@@ -12,9 +13,11 @@ use super::compress::{Compression, Wire};
 use super::config::{ClientConfig, ConfigError};
 use super::endpoint::{Attempt, Endpoint, Request, Verdict};
 use super::gate::{Permit, Progress};
-use super::outcome::Outcome;
+use super::indexes::{REMEMBERED, RefusedIndexes};
+use super::outcome::{Deferred, Delivery, Outcome};
 use super::probe::Probe;
-use super::repair::{Cutoff, Part, Repair};
+use super::repair::{Blame, Cutoff, IndexPolicy, OVERSIZE_BYTES, Part, Refusal, Repair};
+use super::reroute::reroute;
 use super::status::Status;
 
 /// How often a waiting delivery looks whether its limit on attempts is reached.
@@ -30,6 +33,9 @@ const HEAD_START: Duration = Duration::from_millis(100);
 pub struct Client {
     endpoint: Endpoint,
     retries: RetryLimit,
+    /// Where events go whose index is refused.
+    fallback_index: Option<Arc<str>>,
+    indexes: RefusedIndexes,
 }
 
 impl std::fmt::Debug for Client {
@@ -45,7 +51,12 @@ impl Client {
     /// # Errors
     /// Settings that cannot work, named without any secret.
     pub fn new(config: ClientConfig) -> Result<Self, ConfigError> {
-        Ok(Self { endpoint: Endpoint::new(&config)?, retries: config.retries })
+        Ok(Self {
+            endpoint: Endpoint::new(&config)?,
+            retries: config.retries,
+            fallback_index: config.fallback_index.map(Arc::from),
+            indexes: RefusedIndexes::default(),
+        })
     }
 
     /// Delivers a batch: returns when every event has a verdict, or soon after `stop`.
@@ -55,35 +66,37 @@ impl Client {
     /// once. Dropping the future leaves nothing behind either, but then nobody has counted the
     /// batch.
     pub async fn deliver(&self, batch: Batch, stop: &CancellationToken) -> Outcome {
-        let mut repair = Repair::new(batch);
-        let mut cutoff = Cutoff::Stopped;
-        let mut doubted = None;
-        while let Some(part) = repair.next(self.endpoint.bytes_max()) {
-            match self.settle(&repair, &part, doubted, stop).await {
-                Err(why) => {
-                    repair.put_back(part);
-                    cutoff = why;
-                    break;
-                }
-                Ok((verdict, sent)) => {
-                    if verdict.is_foreign() {
-                        doubted = doubted.or_else(|| Some(self.endpoint.next_number()));
-                    }
-                    match verdict {
-                        Verdict::Accepted => repair.accepted(&part),
-                        Verdict::AfterOthers => {
-                            repair.put_last(part);
-                            self.let_others_try(stop).await;
-                        }
-                        Verdict::Refused(refusal) => repair.refused(part, refusal, sent),
-                        Verdict::TooLarge(refusal) => repair.too_large(part, refusal),
-                    }
-                }
-            }
+        let Delivery { mut outcome, mut deferred } = self.deliver_or_defer(batch, stop).await;
+        while let Some(rest) = deferred.pop() {
+            let delivery = self.resume(rest, stop).await;
+            outcome.add(delivery.outcome);
+            deferred.extend(delivery.deferred);
         }
-        let outcome = repair.finish(cutoff);
-        self.endpoint.settled(&outcome);
         outcome
+    }
+
+    /// The same for callers with a bound on deliveries that run at once: events that cannot be judged until
+    /// other data was tried are handed back. If they kept their places there might be none left for
+    /// the data that would show what is to blame.
+    pub async fn deliver_or_defer(&self, batch: Batch, stop: &CancellationToken) -> Delivery {
+        let policy = self.index_policy(batch.index());
+        self.run(Repair::new(batch, policy), None, stop).await
+    }
+
+    /// Whether deferred events can be judged now. If they cannot, it is still good to resume some while there is
+    /// no other data: nobody else would find out that whatever refused them is gone.
+    pub fn can_judge(&self, deferred: &Deferred) -> bool {
+        self.endpoint.has_accepted_since(deferred.doubted)
+    }
+
+    /// Goes on with deferred events; they may be deferred again.
+    pub async fn resume(&self, deferred: Deferred, stop: &CancellationToken) -> Delivery {
+        if !self.can_judge(&deferred) {
+            self.let_others_try(stop).await;
+        }
+        let Deferred { batch, doubted } = deferred;
+        let policy = self.index_policy(batch.index());
+        self.run(Repair::of_suspects(batch, policy), Some(doubted), stop).await
     }
 
     /// Reads tokens and certificates again when their files change, until `stop`.
@@ -102,6 +115,104 @@ impl Client {
                 // A look that failed says so by itself, as a panic of that thread.
                 _ = look => {}
             }
+        }
+    }
+
+    fn index_policy(&self, index: &Arc<str>) -> IndexPolicy {
+        match &self.fallback_index {
+            Some(fallback) if fallback != index => IndexPolicy::HandBack,
+            Some(_) | None => IndexPolicy::Reject,
+        }
+    }
+
+    /// Settles what can be settled, events for the fallback index included.
+    async fn run(&self, repair: Repair, doubted: Option<u64>, stop: &CancellationToken) -> Delivery {
+        let mut delivery = Delivery::default();
+        let misplaced = self.attend(repair, doubted, &mut delivery, stop).await;
+        if let (Some((misplaced, refusal)), Some(fallback)) = (misplaced, &self.fallback_index) {
+            let (rerouted, unfit) = reroute(&misplaced, fallback);
+            let mut unfit = Repair::new(unfit, IndexPolicy::Reject);
+            unfit.refused_index(refusal);
+            delivery.outcome.add(unfit.finish(Cutoff::Stopped).0);
+            let before = delivery.outcome.delivered;
+            self.attend(Repair::new(rerouted, IndexPolicy::Reject), None, &mut delivery, stop).await;
+            delivery.outcome.rerouted = delivery.outcome.delivered;
+            delivery.outcome.rerouted -= before;
+        }
+        self.endpoint.settled(&delivery.outcome);
+        delivery
+    }
+
+    /// Tries the parts of a batch until each has a verdict, or nothing but suspects are left. Gives back what
+    /// is for another index.
+    async fn attend(
+        &self,
+        mut repair: Repair,
+        mut doubted: Option<u64>,
+        delivery: &mut Delivery,
+        stop: &CancellationToken,
+    ) -> Option<(Batch, Refusal)> {
+        let mut cutoff = Cutoff::Stopped;
+        loop {
+            self.skip_refused_index(&mut repair);
+            let Some(part) = repair.next(self.endpoint.bytes_max().min(OVERSIZE_BYTES)) else { break };
+            let (verdict, sent) = match self.settle(&repair, &part, doubted, stop).await {
+                Ok(settled) => settled,
+                Err(why) => {
+                    repair.put_back(part);
+                    cutoff = why;
+                    break;
+                }
+            };
+            if verdict.is_foreign() {
+                doubted = doubted.or_else(|| Some(self.endpoint.next_number()));
+            }
+            match verdict {
+                Verdict::Accepted => repair.accepted(&part),
+                Verdict::AfterOthers => {
+                    repair.put_last(part);
+                    if repair.only_suspects() {
+                        cutoff = Cutoff::Deferred;
+                        break;
+                    }
+                    self.let_others_try(stop).await;
+                }
+                Verdict::Refused(refusal) => {
+                    self.remember_index(&repair, &part, refusal);
+                    repair.refused(part, refusal, sent);
+                }
+                Verdict::TooLarge(refusal) => repair.too_large(part, refusal),
+            }
+        }
+        let (outcome, rest) = repair.finish(cutoff);
+        delivery.outcome.add(outcome);
+        let doubted = doubted.unwrap_or_default();
+        delivery.deferred.extend(rest.deferred.map(|batch| Deferred { batch, doubted }));
+        rest.misplaced
+    }
+
+    /// Does not send what is for an index that was refused not long ago.
+    fn skip_refused_index(&self, repair: &mut Repair) {
+        let known = self.indexes.find(repair.index(), &self.endpoint.token(), Instant::now());
+        if let Some(refusal) = known {
+            repair.refused_index(refusal);
+        }
+    }
+
+    fn remember_index(&self, repair: &Repair, part: &Part, refusal: Refusal) {
+        if repair.blame(part, refusal) != Blame::Whole {
+            return;
+        }
+        let index = repair.index();
+        if self.indexes.remember(index, &self.endpoint.token(), refusal, Instant::now()) {
+            let fallback = self.fallback_index.as_ref().filter(|fallback| *fallback != index);
+            tracing::error!(
+                %index,
+                fallback = fallback.map(AsRef::as_ref),
+                believed_s = REMEMBERED.as_secs(),
+                next_step = "create the index in Splunk, or allow it for the token, or correct who asks for it",
+                "the HEC refuses an index; without a fallback its events are rejected"
+            );
         }
     }
 

@@ -25,6 +25,8 @@ pub struct ClientConfig {
     pub url: Url,
     /// The HEC token.
     pub token: TokenSource,
+    /// Where events go whose index is refused; `None`: nowhere, they are rejected.
+    pub fallback_index: Option<String>,
     /// Trust, and a client certificate where the server asks for one.
     pub tls: ClientTls,
     /// Whether bodies are compressed.
@@ -49,6 +51,7 @@ impl ClientConfig {
         Self {
             url,
             token,
+            fallback_index: None,
             tls: ClientTls::default(),
             compression: Compression::default(),
             timeout: Duration::from_secs(30),

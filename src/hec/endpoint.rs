@@ -12,7 +12,7 @@ mod refresh;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use self::learned::Learned;
@@ -124,6 +124,11 @@ impl Endpoint {
         self.ledger.outcome(outcome);
     }
 
+    /// The token that is shown, in the form of its header.
+    pub(crate) fn token(&self) -> HeaderValue {
+        self.tokens.shown()
+    }
+
     /// The largest body (bytes, uncompressed) the endpoint is known to consider.
     pub(crate) fn bytes_max(&self) -> usize {
         self.learned().bytes_max(Instant::now())
@@ -137,6 +142,11 @@ impl Endpoint {
     /// The number of the request that is sent next.
     pub(crate) fn next_number(&self) -> u64 {
         self.learned().next_number()
+    }
+
+    /// Whether a request that was sent since this number was accepted.
+    pub(crate) fn has_accepted_since(&self, number: u64) -> bool {
+        self.learned().accepted_since(Some(number))
     }
 
     /// The body as it is to be sent.

@@ -1,6 +1,8 @@
 //! Deliveries over real sockets to a scripted server.
 
+mod deferral;
 mod files;
+mod indexes;
 mod server;
 mod trouble;
 
