@@ -36,7 +36,7 @@
 //! - [`reply`]: reads what servers, gateways and login pages answer.
 //! - `repair`: takes a refused batch apart so that a bad event costs that event only.
 //! - `gate`: closes an endpoint that is away, busy or refuses us, and tries it with one request.
-//! - `indexes`, `reroute`: what becomes of events whose index is refused.
+//! - `indexes`, `reroute`: what becomes of events whose index is refused; [`dead_letter`]: of refused events.
 //! - `token`, `tls_files`: what comes from files, and is read again when they change.
 //! - [`backoff`]: how long to wait, and when to give up.
 //! - [`compress`], `transport`: bytes.
@@ -59,6 +59,7 @@ pub mod classify;
 mod client;
 pub mod compress;
 mod config;
+pub mod dead_letter;
 mod endpoint;
 mod gate;
 pub mod hold;

@@ -38,6 +38,19 @@ impl HecCode {
     pub const ACKS_FILLING: Self = Self(25);
     /// The acknowledgement channel is full.
     pub const ACKS_FULL: Self = Self(27);
+
+    /// What it means for an event that is refused.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::NO_DATA => "No data",
+            Self::FORMAT => "Invalid data format",
+            Self::INDEX => "Incorrect index",
+            Self::EVENT_REQUIRED => "Event field is required",
+            Self::EVENT_BLANK => "Event field cannot be blank",
+            Self::FIELDS => "Error in handling indexed fields",
+            _ => "refused with another code",
+        }
+    }
 }
 
 impl std::fmt::Display for HecCode {

@@ -14,6 +14,7 @@ mod gateway;
 mod golden;
 mod golden_events;
 mod golden_frames;
+mod hec_poison;
 mod structure;
 mod tools;
 mod upstream;
