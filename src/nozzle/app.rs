@@ -323,6 +323,7 @@ fn encoder(config: &Config) -> Encoder {
         extra_fields: shape.extra_fields.clone(),
         tracing: shape.event_tracing.then(|| config.source.shard_id.clone()),
         event_bytes_max: config.hec.max_event_bytes,
+        oversize: config.hec.oversize,
     })
 }
 

@@ -65,6 +65,14 @@ fn report(before: &Snapshot, after: &Snapshot) {
     for (kind, frames) in increase(&before.malformed, &after.malformed) {
         tracing::warn!(%kind, frames, "frames or envelopes could not be decoded");
     }
+    let left_out = after.metrics_left_out.saturating_sub(before.metrics_left_out);
+    if left_out > 0 {
+        tracing::warn!(
+            metrics = left_out,
+            next_step = "find the component that emits gauges of more than 1,000 metrics, or of megabytes",
+            "metrics of very large gauges were left out"
+        );
+    }
     let unenriched = after.unenriched.saturating_sub(before.unenriched);
     if unenriched > 0 {
         tracing::warn!(
@@ -92,6 +100,9 @@ fn next_step(reason: &str) -> &'static str {
         }
         Some(DropReason::DeliveryFull) => {
             "splunk takes less than comes in: look at /status.json hec, add HEC capacity, or raise DELIVERY_MAX_BYTES"
+        }
+        Some(DropReason::Oversize) => {
+            "events are larger than HEC_MAX_EVENT_BYTES: raise it, or set HEC_OVERSIZE to truncate or split"
         }
         Some(DropReason::RetriesExhausted) => "remove HEC_RETRIES to keep trying while there is room",
         Some(DropReason::Shutdown) => "splunk did not take all within SHUTDOWN_TIMEOUT",

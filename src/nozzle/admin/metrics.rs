@@ -54,6 +54,12 @@ pub(super) fn render(status: &Status) -> String {
     );
     page.counter("nozzle_events_retimed_total", "Events whose own time was unusable.", ledger.retimed);
     page.counter("nozzle_events_truncated_total", "Events whose text was cut to fit.", ledger.truncated);
+    page.counter("nozzle_events_split_total", "Events that were split to fit.", ledger.split);
+    page.counter(
+        "nozzle_metrics_left_out_total",
+        "Metrics of gauges that had too many.",
+        ledger.metrics_left_out,
+    );
     page.gauge("nozzle_envelopes_buffered", "Envelopes held in the nozzle.", ledger.buffered());
     page.gauge("nozzle_queue_bytes", "Bytes of frames waiting for a worker.", status.queue.bytes);
     page.gauge("nozzle_queue_capacity_bytes", "QUEUE_MAX_BYTES.", status.queue.capacity_bytes);

@@ -10,11 +10,12 @@ use super::reader::Reader;
 use super::settings::Setting;
 use super::settings::output::{
     DEBUG, FLUSH_INTERVAL, HEC_BATCH_BYTES, HEC_BATCH_SIZE, HEC_COMPRESSION, HEC_MAX_EVENT_BYTES,
-    HEC_RESPONSE, HEC_RETRIES, HEC_TIMEOUT, SKIP_SSL_VALIDATION_SPLUNK, SPLUNK_CA_FILE,
+    HEC_OVERSIZE, HEC_RESPONSE, HEC_RETRIES, HEC_TIMEOUT, SKIP_SSL_VALIDATION_SPLUNK, SPLUNK_CA_FILE,
     SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE, SPLUNK_HOST, SPLUNK_TOKEN,
 };
 use super::source::identity;
 use crate::hec::{Compression, ResponseMode};
+use crate::nozzle::encode::Oversize;
 use crate::tls::{ClientTls, Verification};
 
 /// The shortest flush interval obeyed: a shorter one would make a request of every event.
@@ -37,8 +38,10 @@ pub struct HecConfig {
     pub batch_events: usize,
     /// A batch is sealed at this age.
     pub flush_interval: Duration,
-    /// An event that would be larger is cut; at most 1,000,000.
+    /// The largest event; at most 1,000,000.
     pub max_event_bytes: usize,
+    /// What happens to a larger one.
+    pub oversize: Oversize,
     /// How long one request may take.
     pub timeout: Duration,
     /// Attempts for one request; `None` for as many as there is room and time for.
@@ -60,6 +63,9 @@ impl HecConfig {
         let batch_events = read_batch_events(reader);
         let flush_interval = read_flush_interval(reader);
         let max_event_bytes = reader.value(&HEC_MAX_EVENT_BYTES, parse::bytes);
+        let oversizes =
+            [("truncate", Oversize::Truncate), ("split", Oversize::Split), ("drop", Oversize::Drop)];
+        let oversize = reader.value(&HEC_OVERSIZE, parse::choice(&oversizes));
         let timeout = reader.value(&HEC_TIMEOUT, parse::duration);
         let retries = read_retries(reader);
         let modes = [("strict", ResponseMode::Strict), ("lenient", ResponseMode::Lenient)];
@@ -77,6 +83,7 @@ impl HecConfig {
             batch_events: batch_events?,
             flush_interval: flush_interval?,
             max_event_bytes: max_event_bytes?,
+            oversize: oversize?,
             timeout: timeout?,
             retries: retries?,
             response: response?,

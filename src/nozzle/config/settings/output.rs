@@ -17,6 +17,7 @@ pub(super) static ALL: &[&Setting] = &[
     &HEC_BATCH_SIZE,
     &FLUSH_INTERVAL,
     &HEC_MAX_EVENT_BYTES,
+    &HEC_OVERSIZE,
     &HEC_TIMEOUT,
     &HEC_RETRIES,
     &HEC_RESPONSE,
@@ -111,7 +112,19 @@ pub(in super::super) static HEC_MAX_EVENT_BYTES: Setting = Setting::new(
     "500KB",
 )
 .or("900KiB")
-.means("An event that would be larger has its message cut");
+.means("The largest event, in bytes of JSON; HEC_OVERSIZE says what happens to larger ones");
+
+pub(in super::super) static HEC_OVERSIZE: Setting = Setting::new(
+    "HEC_OVERSIZE",
+    Theme::Splunk,
+    Kind::Choice(&["truncate", "split", "drop"]),
+    "split",
+)
+.or("truncate")
+.means(
+    "What happens to an event larger than HEC_MAX_EVENT_BYTES: `truncate` cuts its text, `split` writes the text of logs, errors \
+     and platform events into several events with the fields `part` and, in the last one, `parts`; `drop` drops it and counts it",
+);
 
 pub(in super::super) static HEC_TIMEOUT: Setting = Setting::new(
     "HEC_TIMEOUT",
