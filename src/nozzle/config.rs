@@ -45,7 +45,7 @@ mod golden;
 mod tests;
 
 pub use fault::{Fault, Faults, Origin, Warning};
-pub use hec::HecConfig;
+pub use hec::{DeadLetterConfig, HecConfig};
 pub use layers::Inputs;
 pub use metadata::MetadataConfig;
 pub use operation::{AdminConfig, AdminScope, LogConfig};
@@ -107,8 +107,12 @@ pub struct Config {
 /// What happens to an event for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
+    /// The newest of the apps that hold most are dropped, and counted.
+    Fair,
     /// It is dropped, and counted.
     DropNewest,
+    /// Those that have waited longest are dropped, and counted.
+    DropOldest,
     /// It waits, and so does everything behind it.
     Block,
 }
@@ -151,7 +155,12 @@ impl Config {
         let workers = read_workers(reader);
         let queue_max_bytes = reader.value(&QUEUE_MAX_BYTES, parse::bytes);
         let delivery_max_bytes = reader.value(&DELIVERY_MAX_BYTES, parse::bytes);
-        let policies = [("drop_newest", WhenFull::DropNewest), ("block", WhenFull::Block)];
+        let policies = [
+            ("fair", WhenFull::Fair),
+            ("drop_newest", WhenFull::DropNewest),
+            ("drop_oldest", WhenFull::DropOldest),
+            ("block", WhenFull::Block),
+        ];
         let when_full = reader.value(&QUEUE_WHEN_FULL, parse::choice(&policies));
         let shutdown_timeout = reader.value(&SHUTDOWN_TIMEOUT, parse::duration);
         let admin = AdminConfig::read(reader);

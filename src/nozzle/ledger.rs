@@ -121,6 +121,7 @@ pub struct Ledger {
     truncated: AtomicU64,
     split: AtomicU64,
     left_out: AtomicU64,
+    rerouted: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -245,6 +246,11 @@ impl Ledger {
         self.delivered.add(tally);
     }
 
+    /// Counts events, delivered as well, that another index than their own had to do for.
+    pub fn rerouted(&self, tally: Tally) {
+        self.rerouted.fetch_add(tally.events, Relaxed);
+    }
+
     /// Settles batched events as lost.
     pub fn dropped(&self, reason: Drop, tally: Tally) {
         self.dropped[reason as usize].add(tally);
@@ -293,6 +299,7 @@ impl Ledger {
             truncated: self.truncated.load(Relaxed),
             split: self.split.load(Relaxed),
             metrics_left_out: self.left_out.load(Relaxed),
+            rerouted: self.rerouted.load(Relaxed),
         }
     }
 }
@@ -338,6 +345,8 @@ pub struct Snapshot {
     pub split: u64,
     /// Metrics left out of gauges that had too many, or were too large.
     pub metrics_left_out: u64,
+    /// Delivered events that went to SPLUNK_FALLBACK_INDEX because their own index is refused.
+    pub rerouted: u64,
 }
 
 /// Where the events went that were made from envelopes.

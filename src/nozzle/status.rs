@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::clock::millis;
+use crate::hec::dead_letter::DeadLetterStatus;
 use crate::hec::{self, Client, GateState};
 use crate::nozzle::deliver::{Outbox, PoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
@@ -48,6 +49,8 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Batches waiting for HEC.
     pub delivery: PoolStatus,
+    /// What became of dead letters; nothing without DEAD_LETTER_DIR.
+    pub dead_letters: Option<DeadLetterStatus>,
     /// The HEC endpoint.
     pub hec: hec::Status,
     /// The streams from Loggregator.
@@ -71,6 +74,7 @@ impl StatusView {
             upstream: self.upstream.get(),
             queue: self.frames.status(),
             delivery: self.outbox.status(),
+            dead_letters: self.outbox.dead_letters(),
             hec,
             source,
             metadata: self.metadata.stats(),

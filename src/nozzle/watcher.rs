@@ -35,6 +35,7 @@ pub async fn run(view: StatusView, stop: CancellationToken) {
         let now = view.get();
         report(&seen.ledger, &now.ledger);
         report_upstream(&seen.upstream, &now.upstream);
+        report_dead_letters(&seen, &now);
         seen = now;
         looks += 1;
         if u32::is_multiple_of(looks, LOOKS_PER_SUMMARY) {
@@ -83,6 +84,22 @@ fn report(before: &Snapshot, after: &Snapshot) {
     }
 }
 
+/// Logs dead letters that could not be written between two looks.
+fn report_dead_letters(before: &Status, after: &Status) {
+    let Some(letters) = &after.dead_letters else { return };
+    let earlier = before.dead_letters.as_ref().map_or(0, |letters| letters.failed);
+    let events = letters.failed.saturating_sub(earlier);
+    if events > 0 {
+        tracing::error!(
+            events,
+            folder = %letters.folder.display(),
+            error = letters.last_error,
+            next_step = "see that DEAD_LETTER_DIR is there, may be written to, and has room",
+            "refused events could not be written to the dead letters"
+        );
+    }
+}
+
 fn increase(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Vec<(String, u64)> {
     let earlier = |reason: &String| before.get(reason).copied().unwrap_or_default();
     after
@@ -99,7 +116,7 @@ fn next_step(reason: &str) -> &'static str {
             "the workers lack CPU: add instances or CPU, or raise QUEUE_MAX_BYTES for spikes; with QUEUE_WHEN_FULL=block they wait for splunk: see delivery in /status.json"
         }
         Some(DropReason::DeliveryFull) => {
-            "splunk takes less than comes in: look at /status.json hec, add HEC capacity, or raise DELIVERY_MAX_BYTES"
+            "splunk takes less than comes in: see hec, and delivery.shed for the apps that lost most, in /status.json; add HEC capacity, or raise DELIVERY_MAX_BYTES"
         }
         Some(DropReason::Oversize) => {
             "events are larger than HEC_MAX_EVENT_BYTES: raise it, or set HEC_OVERSIZE to truncate or split"

@@ -1,6 +1,7 @@
 //! `/metrics`: the status in the Prometheus text format.
 //!
-//! Labels come from fixed sets (reasons, codes, states), never from apps, so their number is bounded.
+//! Labels come from fixed sets (reasons, codes, states), so their number is bounded; apps are among them only
+//! in the list of those that lost most for want of room.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -60,6 +61,25 @@ pub(super) fn render(status: &Status) -> String {
         "Metrics of gauges that had too many.",
         ledger.metrics_left_out,
     );
+    page.counter(
+        "nozzle_events_rerouted_total",
+        "Events that went to SPLUNK_FALLBACK_INDEX.",
+        ledger.rerouted,
+    );
+    page.counters(
+        "nozzle_events_shed_total",
+        "Events lost for want of room, at least, by app: only the twenty that lost most.",
+        "app",
+        &status.delivery.shed.iter().map(|row| (row.app.clone(), row.events)).collect(),
+    );
+    if let Some(letters) = &status.dead_letters {
+        page.counter("nozzle_dead_letters_total", "Events written to DEAD_LETTER_DIR.", letters.written);
+        page.counter(
+            "nozzle_dead_letters_failed_total",
+            "Events that could not be written there.",
+            letters.failed,
+        );
+    }
     page.gauge("nozzle_envelopes_buffered", "Envelopes held in the nozzle.", ledger.buffered());
     page.gauge("nozzle_queue_bytes", "Bytes of frames waiting for a worker.", status.queue.bytes);
     page.gauge("nozzle_queue_capacity_bytes", "QUEUE_MAX_BYTES.", status.queue.capacity_bytes);

@@ -1,20 +1,21 @@
 //! How events are sent to Splunk.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use url::Url;
 
 use super::parse;
 use super::reader::Reader;
 use super::settings::Setting;
 use super::settings::output::{
-    DEBUG, FLUSH_INTERVAL, HEC_BATCH_BYTES, HEC_BATCH_SIZE, HEC_COMPRESSION, HEC_MAX_EVENT_BYTES,
-    HEC_OVERSIZE, HEC_RESPONSE, HEC_RETRIES, HEC_TIMEOUT, SKIP_SSL_VALIDATION_SPLUNK, SPLUNK_CA_FILE,
-    SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE, SPLUNK_HOST, SPLUNK_TOKEN,
+    DEAD_LETTER_DIR, DEAD_LETTER_MAX_BYTES, DEBUG, FLUSH_INTERVAL, HEC_BATCH_BYTES, HEC_BATCH_SIZE,
+    HEC_COMPRESSION, HEC_MAX_EVENT_BYTES, HEC_OVERSIZE, HEC_RESPONSE, HEC_RETRIES, HEC_TIMEOUT,
+    SKIP_SSL_VALIDATION_SPLUNK, SPLUNK_CA_FILE, SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE,
+    SPLUNK_FALLBACK_INDEX, SPLUNK_HOST, SPLUNK_TOKEN, SPLUNK_TOKEN_FILE,
 };
 use super::source::identity;
-use crate::hec::{Compression, ResponseMode};
+use crate::hec::{Compression, ResponseMode, TokenSource};
 use crate::nozzle::encode::Oversize;
 use crate::tls::{ClientTls, Verification};
 
@@ -26,8 +27,8 @@ const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(50);
 pub struct HecConfig {
     /// `http` or `https`; may or may not end in `/services/collector`.
     pub url: Url,
-    /// The HEC token.
-    pub token: SecretString,
+    /// The HEC token, or the file that holds it.
+    pub token: TokenSource,
     /// How the server is known, and the client.
     pub tls: ClientTls,
     /// Whether requests are compressed.
@@ -42,6 +43,10 @@ pub struct HecConfig {
     pub max_event_bytes: usize,
     /// What happens to a larger one.
     pub oversize: Oversize,
+    /// Where events of a refused index go; `None`: to the dead letters.
+    pub fallback_index: Option<String>,
+    /// Where events go that HEC refuses for what they are; `None`: they are counted.
+    pub dead_letters: Option<DeadLetterConfig>,
     /// How long one request may take.
     pub timeout: Duration,
     /// Attempts for one request; `None` for as many as there is room and time for.
@@ -52,10 +57,21 @@ pub struct HecConfig {
     pub debug: bool,
 }
 
+/// Where events go that HEC refuses for what they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterConfig {
+    /// A folder that exists.
+    pub folder: PathBuf,
+    /// The most bytes of files in it.
+    pub max_bytes: u64,
+}
+
 impl HecConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let url = reader.value(&SPLUNK_HOST, parse::url);
-        let token = reader.value(&SPLUNK_TOKEN, parse::token);
+        let token = read_token(reader);
+        let fallback_index = reader.optional(&SPLUNK_FALLBACK_INDEX, parse::word);
+        let dead_letters = read_dead_letters(reader);
         let tls = read_tls(reader);
         let compressions = [("gzip", Compression::Gzip), ("off", Compression::None)];
         let compression = reader.value(&HEC_COMPRESSION, parse::choice(&compressions));
@@ -84,12 +100,42 @@ impl HecConfig {
             flush_interval: flush_interval?,
             max_event_bytes: max_event_bytes?,
             oversize: oversize?,
+            fallback_index: fallback_index?,
+            dead_letters: dead_letters?,
             timeout: timeout?,
             retries: retries?,
             response: response?,
             debug: debug?,
         })
     }
+}
+
+fn read_token(reader: &mut Reader) -> Option<TokenSource> {
+    let token = reader.optional(&SPLUNK_TOKEN, parse::token);
+    let file = reader.optional(&SPLUNK_TOKEN_FILE, parse::file);
+    match (token?, file?) {
+        (None, None) => {
+            reader.missing(&SPLUNK_TOKEN, "it is required, unless SPLUNK_TOKEN_FILE is given");
+            None
+        }
+        (token, Some(file)) => {
+            if token.is_some() {
+                reader.warn(&SPLUNK_TOKEN, "has no effect: SPLUNK_TOKEN_FILE is given too");
+            }
+            Some(TokenSource::File(file))
+        }
+        (Some(token), None) => Some(TokenSource::Fixed(token)),
+    }
+}
+
+fn read_dead_letters(reader: &mut Reader) -> Option<Option<DeadLetterConfig>> {
+    let folder = reader.optional(&DEAD_LETTER_DIR, parse::folder);
+    let max_bytes = reader.value(&DEAD_LETTER_MAX_BYTES, parse::bytes);
+    let (folder, max_bytes) = (folder?, max_bytes? as u64);
+    if folder.is_none() && reader.is_given(&DEAD_LETTER_MAX_BYTES) {
+        reader.warn(&DEAD_LETTER_MAX_BYTES, "has no effect without DEAD_LETTER_DIR");
+    }
+    Some(folder.map(|folder| DeadLetterConfig { folder, max_bytes }))
 }
 
 fn read_tls(reader: &mut Reader) -> Option<ClientTls> {

@@ -124,6 +124,11 @@ pub(super) fn file(setting: &Setting, text: &str) -> Parsed<PathBuf> {
     if Path::new(text).is_file() { Ok(PathBuf::from(text)) } else { Err(form(setting)) }
 }
 
+/// The path of a folder; that it exists is part of being right.
+pub(super) fn folder(setting: &Setting, text: &str) -> Parsed<PathBuf> {
+    if Path::new(text).is_dir() { Ok(PathBuf::from(text)) } else { Err(form(setting)) }
+}
+
 /// `host:port`; an IPv6 address stands in brackets.
 pub(super) fn host_port(setting: &Setting, text: &str) -> Parsed<String> {
     let (host, port) = text.rsplit_once(':').ok_or_else(|| form(setting))?;

@@ -141,6 +141,8 @@ pub enum Kind {
     Proxy,
     /// A file that exists.
     File,
+    /// A folder that exists.
+    Folder,
     /// Host name or address, and port.
     HostPort,
     /// IP address and port.
@@ -173,6 +175,7 @@ impl Kind {
             }
             Self::Proxy => proxy::PROXY_FORM.into(),
             Self::File => "the path of a file that exists".into(),
+            Self::Folder => "the path of a folder that exists".into(),
             Self::HostPort => "a host and a port".into(),
             Self::Socket => "an IP address and a port".into(),
             Self::LogFilter => "error, warn, info, debug, trace, off or a filter by module".into(),
@@ -194,6 +197,7 @@ impl Kind {
             Self::Pairs => "PAIRS",
             Self::Proxy => "PROXY",
             Self::File => "FILE",
+            Self::Folder => "FOLDER",
             Self::HostPort => "HOST:PORT",
             Self::Socket => "ADDRESS:PORT",
             Self::LogFilter => "LEVEL",
@@ -399,7 +403,9 @@ mod tests {
     fn everything_that_names_a_secret_is_secret() {
         for setting in all() {
             let secret_name = ["TOKEN", "SECRET", "PASSWORD"].iter().any(|word| setting.name.contains(word));
-            assert_eq!(setting.confidential, secret_name, "{}", setting.name);
+            // Where a secret is kept is none.
+            let secret = secret_name && setting.kind != Kind::File;
+            assert_eq!(setting.confidential, secret, "{}", setting.name);
         }
     }
 

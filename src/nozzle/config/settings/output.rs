@@ -7,7 +7,9 @@ use super::{Kind, Setting, Theme};
 pub(super) static ALL: &[&Setting] = &[
     &SPLUNK_HOST,
     &SPLUNK_TOKEN,
+    &SPLUNK_TOKEN_FILE,
     &SPLUNK_INDEX,
+    &SPLUNK_FALLBACK_INDEX,
     &SKIP_SSL_VALIDATION_SPLUNK,
     &SPLUNK_CA_FILE,
     &SPLUNK_CLIENT_CERT_FILE,
@@ -21,6 +23,8 @@ pub(super) static ALL: &[&Setting] = &[
     &HEC_TIMEOUT,
     &HEC_RETRIES,
     &HEC_RESPONSE,
+    &DEAD_LETTER_DIR,
+    &DEAD_LETTER_MAX_BYTES,
     &DEBUG,
     &HEC_WORKERS,
     &QUEUE_MAX_BYTES,
@@ -45,16 +49,26 @@ pub(in super::super) static SPLUNK_HOST: Setting =
 
 pub(in super::super) static SPLUNK_TOKEN: Setting =
     Setting::new("SPLUNK_TOKEN", Theme::Splunk, Kind::Text, "11111111-2222-3333-4444-555555555555")
-        .required()
+        .otherwise("required, or SPLUNK_TOKEN_FILE")
         .kept()
         .secret()
         .means("HEC token");
+
+pub(in super::super) static SPLUNK_TOKEN_FILE: Setting =
+    Setting::new("SPLUNK_TOKEN_FILE", Theme::Splunk, Kind::File, "/etc/splunk/token").means(
+        "File that holds the HEC token; read again when it changes, and when Splunk refuses the token",
+    );
 
 pub(in super::super) static SPLUNK_INDEX: Setting =
     Setting::new("SPLUNK_INDEX", Theme::Splunk, Kind::Text, "main")
         .required()
         .mapped("a name of nothing but spaces is refused")
         .means("Index of events whose app names none");
+
+pub(in super::super) static SPLUNK_FALLBACK_INDEX: Setting =
+    Setting::new("SPLUNK_FALLBACK_INDEX", Theme::Splunk, Kind::Text, "lastchance").means(
+        "Index of events whose own index Splunk refuses; they carry that one in the field `refused_index`",
+    );
 
 pub(in super::super) static SKIP_SSL_VALIDATION_SPLUNK: Setting =
     Setting::new("SKIP_SSL_VALIDATION_SPLUNK", Theme::Splunk, Kind::Bool, "true")
@@ -157,6 +171,20 @@ pub(in super::super) static HEC_RESPONSE: Setting = Setting::new(
     "`strict` takes a 2xx for success only if the body says so; `lenient` is for servers that are not Splunk",
 );
 
+pub(in super::super) static DEAD_LETTER_DIR: Setting =
+    Setting::new("DEAD_LETTER_DIR", Theme::Splunk, Kind::Folder, "/var/vcap/data/dead-letters")
+        .otherwise("counted, and one every 10 s logged in part")
+        .means("Folder for events that Splunk refuses for what they are, with the reason, as lines of JSON");
+
+pub(in super::super) static DEAD_LETTER_MAX_BYTES: Setting = Setting::new(
+    "DEAD_LETTER_MAX_BYTES",
+    Theme::Splunk,
+    Kind::Bytes { min: MIB, max: POOL_BYTES_MAX },
+    "256MiB",
+)
+.or("64MiB")
+.means("Most bytes of files in DEAD_LETTER_DIR; then the oldest are removed");
+
 pub(in super::super) static DEBUG: Setting = Setting::new("DEBUG", Theme::Splunk, Kind::Bool, "true")
     .or("false")
     .kept()
@@ -186,13 +214,14 @@ pub(in super::super) static DELIVERY_MAX_BYTES: Setting = Setting::new(
 pub(in super::super) static QUEUE_WHEN_FULL: Setting = Setting::new(
     "QUEUE_WHEN_FULL",
     Theme::Flow,
-    Kind::Choice(&["drop_newest", "block"]),
+    Kind::Choice(&["fair", "drop_newest", "drop_oldest", "block"]),
     "block",
 )
-.or("drop_newest")
+.or("fair")
 .means(
-    "What happens when DELIVERY_MAX_BYTES is used up: `drop_newest` drops new events and counts them; with \
-             `block` workers wait, and when QUEUE_MAX_BYTES is used up too, new frames are dropped and counted",
+    "What happens when DELIVERY_MAX_BYTES is used up: `fair` drops the newest events of the apps that hold most of it, so that \
+     no app can push out the others; `drop_newest` drops new requests, `drop_oldest` those that have waited longest; with \
+     `block` workers wait, and when QUEUE_MAX_BYTES is used up too, new frames are dropped. All are counted",
 );
 
 pub(in super::super) static SHUTDOWN_TIMEOUT: Setting = Setting::new(
