@@ -8,8 +8,12 @@
 mod flow;
 mod full;
 mod hec_busy;
+mod hec_certificates;
 mod hec_holds;
+mod hec_indexes;
 mod hec_refusals;
+mod hec_slow;
+mod hec_token;
 mod malformed;
 mod metadata;
 mod recorded;
