@@ -1,14 +1,16 @@
-//! One HEC behind one URL: its gate, what was learned of it, and one attempt at a time.
+//! One address of a HEC: what was learned of it, and one attempt at a time.
 //!
 //! An attempt posts a part of a batch, classifies the reply in the light of what is known of the
-//! endpoint, tells the gate, and says what the reply means for the part. When to try again and
-//! when to give up is the client's business; which events are to blame is [`Repair`]'s.
+//! endpoint, and says what the reply means: for the part, and for the endpoint. When to try again,
+//! where, and when to give up is the pool's and the client's business; which events are to blame is
+//! [`Repair`]'s.
 //!
 //! [`Repair`]: super::repair::Repair
 
 mod learned;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,25 +19,21 @@ use self::learned::Learned;
 use super::classify::{
     Disposition, Pace, ResponseMode, Taken, TransportFailure, classify, classify_transport,
 };
-use super::compress::{Compression, Compressors, Wire};
-use super::config::{ClientConfig, ConfigError};
-use super::gate::{AWAY_NEXT_STEP, Gate, Notice, Permit, Signal};
+use super::compress::{Compression, Wire};
+use super::gate::Signal;
 use super::hold::HoldReason;
-use super::outcome::Outcome;
 use super::probe::Probe;
-use super::repair::{Form, Refusal};
-use super::reply::ReplyBody;
-use super::status::{Ledger, Status};
+use super::repair::Refusal;
+use super::reply::{HecCode, ReplyBody};
+use super::status::Ledger;
 use super::transport::{Exchange, Transport};
-use crate::clock::millis;
 
 /// See the module's documentation.
 pub(crate) struct Endpoint {
     transport: Transport,
     mode: ResponseMode,
-    compressors: Compressors,
-    gate: Gate,
-    ledger: Ledger,
+    /// Of the whole client.
+    ledger: Arc<Ledger>,
     learned: Mutex<Learned>,
 }
 
@@ -45,11 +43,12 @@ pub(crate) struct Request {
     pub(crate) wire: Wire,
     /// Bytes before compression.
     pub(crate) raw: usize,
-    pub(crate) form: Form,
+    pub(crate) form: super::repair::Form,
     pub(crate) events: usize,
     /// Whether the last attempt with this part may have been taken.
     pub(crate) doubt: Taken,
-    /// [`Endpoint::next_number`] when a part of the batch was first refused without HEC's word.
+    /// [`Endpoint::next_number`] when this endpoint first refused a part of the batch without HEC's
+    /// word.
     pub(crate) doubted: Option<u64>,
 }
 
@@ -86,29 +85,39 @@ impl Verdict {
     }
 }
 
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tried {
+    /// For the part.
+    pub(crate) attempt: Attempt,
+    /// For the endpoint.
+    pub(crate) signal: Signal,
+    /// Whether the endpoint asks for less.
+    pub(crate) push_back: bool,
+    /// Whether no connection could be had.
+    pub(crate) unreachable: bool,
+    /// What went wrong, in words.
+    pub(crate) error: Option<String>,
+}
+
 impl Endpoint {
-    pub(crate) fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
-        Ok(Self {
-            transport: Transport::new(config)?,
-            mode: config.response,
-            compressors: Compressors::default(),
-            gate: Gate::new(fastrand::Rng::new()),
-            ledger: Ledger::default(),
-            learned: Mutex::new(Learned::new(config.compression)),
-        })
+    pub(crate) fn new(
+        transport: Transport,
+        mode: ResponseMode,
+        compression: Compression,
+        ledger: Arc<Ledger>,
+    ) -> Self {
+        Self { transport, mode, ledger, learned: Mutex::new(Learned::new(compression)) }
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
+    /// Where events are posted to.
+    pub(crate) fn url(&self) -> &str {
+        self.transport.url().as_str()
     }
 
-    pub(crate) fn status(&self) -> Status {
-        self.ledger.status(self.transport.url().as_str(), self.gate.view())
-    }
-
-    /// Counts what became of a batch.
-    pub(crate) fn settled(&self, outcome: &Outcome) {
-        self.ledger.outcome(outcome);
+    /// The address behind it, if it is settled.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.transport.address()
     }
 
     /// The largest body (bytes, uncompressed) the endpoint is known to consider.
@@ -116,9 +125,9 @@ impl Endpoint {
         self.learned().bytes_max()
     }
 
-    /// Whether a compressed body is out of date, because the endpoint turned out not to take it.
-    pub(crate) fn outdated(&self, wire: &Wire) -> bool {
-        wire.encoding == Compression::Gzip && self.learned().compression() == Compression::None
+    /// How bodies are to be sent.
+    pub(crate) fn compression(&self) -> Compression {
+        self.learned().compression()
     }
 
     /// The number of the request that is sent next.
@@ -126,37 +135,29 @@ impl Endpoint {
         self.learned().next_number()
     }
 
-    /// The body as it is to be sent.
-    pub(crate) async fn encode(&self, body: Bytes, form: Form) -> Wire {
-        if form == Form::Usual && self.learned().compression() == Compression::Gzip {
-            self.compressors.gzip(body).await
-        } else {
-            Wire::plain(body)
-        }
-    }
-
-    /// Sends a request and says what came of it, to the gate as well.
+    /// Sends a request and says what came of it.
     ///
-    /// When dropped half-way nobody knows whether the server took it; the permit goes back.
-    pub(crate) async fn attempt(&self, permit: Permit<'_>, request: &Request) -> Attempt {
+    /// When dropped half-way nobody knows whether the server took it.
+    pub(crate) async fn attempt(&self, request: &Request) -> Tried {
         let sent = self.learned().send();
         self.ledger.request(request.raw, request.wire.bytes.len(), request.doubt);
         let exchange = self.transport.post(&request.wire, sent.channel).await;
         self.ledger.exchange(&exchange);
         let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, sent);
-        let signal = match disposition {
-            Disposition::Retry { after, .. } => Signal::Down { after },
-            Disposition::Hold(reason) => Signal::Hold(reason),
-            Disposition::Accepted(Pace::SlowDown) => Signal::UpSlow,
-            _ => Signal::Up,
+        let error = match disposition {
+            Disposition::Accepted(_) => None,
+            _ => Some(describe(&exchange)),
         };
-        if !matches!(disposition, Disposition::Accepted(_)) {
-            self.ledger.error(describe(&exchange));
+        if let Some(error) = &error {
+            self.ledger.error(error.clone());
         }
-        if let Some(notice) = permit.report(signal) {
-            self.log(notice, &exchange);
-        }
-        let refusal = refusal(&exchange);
+        let attempt = self.meaning(disposition, &exchange);
+        let signal = signal(disposition, &exchange);
+        let unreachable = matches!(exchange, Exchange::Failed { failure: TransportFailure::Unreachable, .. });
+        Tried { attempt, signal, push_back: asks_for_less(disposition, &exchange), unreachable, error }
+    }
+
+    fn meaning(&self, disposition: Disposition, exchange: &Exchange) -> Attempt {
         match disposition {
             Disposition::Accepted(_) => Attempt::Verdict(Verdict::Accepted),
             Disposition::Retry { taken, .. } => {
@@ -167,22 +168,39 @@ impl Endpoint {
             Disposition::Hold(_) | Disposition::WithoutGzip | Disposition::FreshChannel => {
                 Attempt::Again(Taken::No)
             }
-            Disposition::Split => Attempt::Verdict(Verdict::TooLarge(refusal)),
-            Disposition::Isolate { .. } | Disposition::Bisect => Attempt::Verdict(Verdict::Refused(refusal)),
+            Disposition::Split => Attempt::Verdict(Verdict::TooLarge(refusal(exchange))),
+            Disposition::Isolate { .. } | Disposition::Bisect => {
+                Attempt::Verdict(Verdict::Refused(refusal(exchange)))
+            }
         }
     }
 
-    /// Posts nothing, past the gate, to see whether the endpoint would take something.
-    pub(crate) async fn ask(&self) -> Probe {
+    /// Asks for its health, and posts nothing with the token, to see whether it would take events.
+    ///
+    /// Says too what the answer means for the endpoint. What is not HEC's own word on an empty
+    /// request says nothing about events.
+    pub(crate) async fn ask(&self) -> (Probe, Signal) {
+        let health = self.transport.health().await;
+        match &health {
+            Exchange::Reply { body, retry_after, .. } if body.code().is_some_and(HecCode::wants_no_data) => {
+                let busy = Probe::Busy { detail: describe(&health) };
+                return (busy, Signal::Down { after: *retry_after });
+            }
+            // Gateways and foreign servers need not have it.
+            Exchange::Reply { .. } => {}
+            Exchange::Failed { failure, .. } => {
+                let probe = Probe::of_failure(*failure, describe(&health));
+                return (probe, signal(self.classify(&health), &health).without_strikes());
+            }
+        }
         let channel = self.learned().channel();
         let exchange = self.transport.post(&Wire::plain(Bytes::new()), channel).await;
-        let detail = describe(&exchange);
-        match exchange {
-            Exchange::Reply { status, .. } => {
-                Probe::of_reply(self.classify(&exchange), status, self.mode, detail)
-            }
-            Exchange::Failed { failure, .. } => Probe::of_failure(failure, detail),
-        }
+        let (detail, disposition) = (describe(&exchange), self.classify(&exchange));
+        let probe = match &exchange {
+            Exchange::Reply { status, .. } => Probe::of_reply(disposition, *status, self.mode, detail),
+            Exchange::Failed { failure, .. } => Probe::of_failure(*failure, detail),
+        };
+        (probe, signal(disposition, &exchange).without_strikes())
     }
 
     fn classify(&self, exchange: &Exchange) -> Disposition {
@@ -192,33 +210,42 @@ impl Endpoint {
         }
     }
 
-    fn log(&self, notice: Notice, exchange: &Exchange) {
-        let url = self.transport.url().as_str();
-        match notice {
-            Notice::Down { failures, pause } => tracing::warn!(
-                url,
-                failures,
-                pause_ms = millis(pause),
-                next_step = AWAY_NEXT_STEP,
-                error = describe(exchange),
-                "the HEC does not take data; it is kept and sent again"
-            ),
-            Notice::Held { reason, lasting } => tracing::error!(
-                url,
-                %reason,
-                lasting_s = lasting.as_secs(),
-                next_step = reason.next_step(),
-                error = describe(exchange),
-                "the HEC refuses requests; data is kept until that is put right"
-            ),
-            Notice::Back { away } => {
-                tracing::info!(url, away_s = away.as_secs(), "the HEC takes data again");
-            }
-        }
-    }
-
     fn learned(&self) -> MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an exchange says about the endpoint.
+fn signal(disposition: Disposition, exchange: &Exchange) -> Signal {
+    match disposition {
+        Disposition::Retry { after: None, .. } if is_accident(exchange) => Signal::Strike,
+        Disposition::Retry { after, .. } => Signal::Down { after },
+        Disposition::Hold(reason) => Signal::Hold(reason),
+        Disposition::Accepted(Pace::SlowDown) => Signal::UpSlow,
+        _ => Signal::Up,
+    }
+}
+
+/// Whether it may have been this one request's bad luck: the connection, or a gateway.
+fn is_accident(exchange: &Exchange) -> bool {
+    match exchange {
+        Exchange::Failed { .. } | Exchange::Reply { body: ReplyBody::Cut, .. } => true,
+        Exchange::Reply { status, .. } => {
+            (status.is_server_error() && *status != StatusCode::SERVICE_UNAVAILABLE)
+                || *status == StatusCode::REQUEST_TIMEOUT
+        }
+    }
+}
+
+/// Whether the server has more than it can do with.
+fn asks_for_less(disposition: Disposition, exchange: &Exchange) -> bool {
+    match exchange {
+        Exchange::Reply { status, body, .. } => {
+            disposition == Disposition::Accepted(Pace::SlowDown)
+                || matches!(*status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+                || matches!(body.code(), Some(HecCode::BUSY | HecCode::QUEUE_FULL | HecCode::ACKS_FULL))
+        }
+        Exchange::Failed { .. } => false,
     }
 }
 
@@ -260,6 +287,7 @@ fn describe(exchange: &Exchange) -> String {
                 TransportFailure::Interrupted => "no reply",
                 TransportFailure::Certificate => "certificate not accepted",
                 TransportFailure::NotTls => "no TLS",
+                TransportFailure::ProxyAuthentication => "no way through the proxy",
             };
             format!("{what}: {text}")
         }

@@ -1,7 +1,7 @@
 //! Delivery: sealed batches wait here for HEC, bounded in bytes, and are settled in the ledger.
 //!
-//! Admission decides when there is no room ([`WhenFull`]); a fixed number of senders take batches in
-//! order and hand them to the HEC client, which answers for each event.
+//! Admission decides when there is no room ([`WhenFull`]); senders take batches in
+//! order, as many as HEC's endpoints can do with, and hand them to the HEC client, which answers for each event.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +18,8 @@ use crate::hec::{Client, Outcome, Rejection};
 use crate::nozzle::config::WhenFull;
 use crate::nozzle::ledger::{Drop as DropReason, Ledger};
 
-/// Requests under way at once.
-pub const SENDERS: usize = 8;
+/// The most requests under way at once; how many each endpoint gets is the client's to find out.
+pub const SENDERS: usize = 64;
 
 /// Batches the pool can hold, however small they are.
 const BATCHES_MAX: usize = 8192;
@@ -170,7 +170,10 @@ impl Outbox {
     /// Sends batches until the pool is closed and empty. After `stop` is cancelled nothing is sent
     /// any more: what is left is counted as lost.
     pub async fn send_all(self, client: Arc<Client>, stop: CancellationToken) {
-        while let Ok(Admitted { batch, place }) = self.receiver.recv().await {
+        loop {
+            // What no endpoint could take yet stays in the pool, where it counts as waiting.
+            let _slot = stop.run_until_cancelled(client.slot()).await;
+            let Ok(Admitted { batch, place }) = self.receiver.recv().await else { break };
             let outcome = client.deliver(batch, &stop).await;
             self.settle(&outcome);
             drop(place);

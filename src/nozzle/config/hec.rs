@@ -11,10 +11,11 @@ use super::settings::Setting;
 use super::settings::output::{
     DEBUG, FLUSH_INTERVAL, HEC_BATCH_BYTES, HEC_BATCH_SIZE, HEC_COMPRESSION, HEC_MAX_EVENT_BYTES,
     HEC_RESPONSE, HEC_RETRIES, HEC_TIMEOUT, SKIP_SSL_VALIDATION_SPLUNK, SPLUNK_CA_FILE,
-    SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE, SPLUNK_HOST, SPLUNK_TOKEN,
+    SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE, SPLUNK_FAILOVER_HOST, SPLUNK_FAILOVER_TOKEN,
+    SPLUNK_HOST, SPLUNK_TOKEN,
 };
 use super::source::identity;
-use crate::hec::{Compression, ResponseMode};
+use crate::hec::{Compression, FailoverConfig, ResponseMode};
 use crate::tls::{ClientTls, Verification};
 
 /// The shortest flush interval obeyed: a shorter one would make a request of every event.
@@ -23,10 +24,12 @@ const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// How events are sent to Splunk.
 #[derive(Clone, Debug)]
 pub struct HecConfig {
-    /// `http` or `https`; may or may not end in `/services/collector`.
-    pub url: Url,
+    /// At least one; `http` or `https`; may or may not end in `/services/collector`.
+    pub urls: Vec<Url>,
     /// The HEC token.
     pub token: SecretString,
+    /// Where events go while none of the URLs takes them.
+    pub failover: Option<FailoverConfig>,
     /// How the server is known, and the client.
     pub tls: ClientTls,
     /// Whether requests are compressed.
@@ -51,8 +54,9 @@ pub struct HecConfig {
 
 impl HecConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let url = reader.value(&SPLUNK_HOST, parse::url);
+        let urls = reader.value(&SPLUNK_HOST, parse::urls);
         let token = reader.value(&SPLUNK_TOKEN, parse::token);
+        let failover = read_failover(reader, token.as_ref());
         let tls = read_tls(reader);
         let compressions = [("gzip", Compression::Gzip), ("off", Compression::None)];
         let compression = reader.value(&HEC_COMPRESSION, parse::choice(&compressions));
@@ -69,8 +73,9 @@ impl HecConfig {
             reader.warn(&DEBUG, "events are printed, nothing is sent to Splunk");
         }
         Some(Self {
-            url: url?,
+            urls: urls?,
             token: token?,
+            failover: failover?,
             tls: tls?,
             compression: compression?,
             batch_bytes: batch_bytes?,
@@ -83,6 +88,18 @@ impl HecConfig {
             debug: debug?,
         })
     }
+}
+
+fn read_failover(reader: &mut Reader, token: Option<&SecretString>) -> Option<Option<FailoverConfig>> {
+    let urls = reader.optional(&SPLUNK_FAILOVER_HOST, parse::urls);
+    let own_token = reader.optional(&SPLUNK_FAILOVER_TOKEN, parse::token);
+    if reader.is_given(&SPLUNK_FAILOVER_TOKEN) && !reader.is_given(&SPLUNK_FAILOVER_HOST) {
+        reader.warn(&SPLUNK_FAILOVER_TOKEN, "has no effect without SPLUNK_FAILOVER_HOST");
+    }
+    let (urls, own_token) = (urls?, own_token?);
+    let Some(urls) = urls else { return Some(None) };
+    // Without either token the fault is that of SPLUNK_TOKEN.
+    Some(Some(FailoverConfig { urls, token: own_token.or_else(|| token.cloned())? }))
 }
 
 fn read_tls(reader: &mut Reader) -> Option<ClientTls> {

@@ -101,6 +101,8 @@ pub enum Kind {
     Text,
     /// `http://` or `https://`, one address.
     Url,
+    /// The same, or several.
+    Urls,
     /// Go's booleans.
     Bool,
     /// A whole number in a range, both ends included.
@@ -155,6 +157,9 @@ impl Kind {
         match self {
             Self::Text => "text".into(),
             Self::Url => "one URL that starts with https:// or http://".into(),
+            Self::Urls => {
+                "one URL that starts with https:// or http://, or several, separated by commas".into()
+            }
             Self::Bool => units::BOOL_FORM.into(),
             Self::Integer { min: i64::MIN, max: i64::MAX } => units::INTEGER_FORM.into(),
             Self::Integer { min: i64::MIN, max } => format!("{}, at most {max}", units::INTEGER_FORM).into(),
@@ -184,6 +189,7 @@ impl Kind {
         match self {
             Self::Text => "TEXT",
             Self::Url => "URL",
+            Self::Urls => "URLS",
             Self::Bool => "BOOL",
             Self::Integer { .. } => "N",
             Self::Duration { .. } | Self::AnyDuration => "DURATION",

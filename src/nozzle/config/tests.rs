@@ -137,8 +137,8 @@ fn all_faults_come_at_once() {
     let text = faults.to_string();
     assert!(text.starts_with("16 settings are wrong:\n  "), "{text}");
     for line in [
-        "\n  SPLUNK_HOST (environment): \"h:8088\" is not one URL that starts with https:// or http://; \
-         example: https://hec.example.com:8088",
+        "\n  SPLUNK_HOST (environment): \"h:8088\" is not one URL that starts with https:// or http://, or \
+         several, separated by commas; example: https://hec.example.com:8088",
         "\n  SPLUNK_TOKEN (environment): [redacted] is not a token: printable ASCII without spaces; \
          example: 11111111-2222-3333-4444-555555555555",
         "\n  SPLUNK_INDEX: not given, but it is required; example: main",
@@ -320,7 +320,7 @@ fn the_reverse_log_proxy_needs_an_address_and_an_identity() {
 }
 
 #[test]
-fn proxies_are_for_the_foundation_and_may_be_in_lower_case() {
+fn proxies_are_for_the_foundation_and_splunk_and_may_be_in_lower_case() {
     let https = |text| Url::parse(text).unwrap();
     let (api, splunk) = (https("https://api.example.com"), https("https://hec.example.com:8088"));
     let cases = [
@@ -331,13 +331,11 @@ fn proxies_are_for_the_foundation_and_may_be_in_lower_case() {
         (vec![("HTTPS_PROXY", "one:3128"), ("NO_PROXY", "example.com")], None, false),
         (vec![("http_proxy", "plain:3128")], None, false),
     ];
-    for (more, proxy, warned) in cases {
+    for (more, proxy, for_splunk) in cases {
         let (config, warnings) = load(&more).unwrap();
         assert_eq!(config.proxies.for_url(&api).map(|proxy| proxy.address()).as_deref(), proxy, "{more:?}");
-        let expected =
-            warned.then_some("HTTPS_PROXY: has no effect on SPLUNK_HOST: connections to Splunk are direct");
-        assert_eq!(messages(&warnings), Vec::from_iter(expected), "{more:?}");
-        assert_eq!(config.proxies.for_url(&splunk).is_some(), warned, "{more:?}");
+        assert!(warnings.is_empty(), "{more:?}: {warnings:?}");
+        assert_eq!(config.proxies.for_url(&splunk).is_some(), for_splunk, "{more:?}");
     }
     let (_, warnings) = load(&[("NO_PROXY", "ok.example,10.0.0.0/99"), ("ALL_PROXY", "socks5://x")]).unwrap();
     let mut messages = messages(&warnings);
@@ -349,6 +347,27 @@ fn proxies_are_for_the_foundation_and_may_be_in_lower_case() {
             "NO_PROXY: \"10.0.0.0/99\" is ignored: it is no host, address or network",
         ]
     );
+}
+
+#[test]
+fn a_second_site_has_its_own_token_or_that_of_the_first() {
+    let (config, _) = load(&[]).unwrap();
+    assert!(config.hec.failover.is_none());
+    let elsewhere = ("SPLUNK_FAILOVER_HOST", "https://b1,https://b2:8088");
+    let (config, warnings) = load(&[elsewhere]).unwrap();
+    let failover = config.hec.failover.unwrap();
+    assert_eq!(
+        failover.urls.iter().map(Url::as_str).collect::<Vec<_>>(),
+        ["https://b1/", "https://b2:8088/"]
+    );
+    assert_eq!(failover.token.expose_secret(), config.hec.token.expose_secret());
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let (config, _) = load(&[elsewhere, ("SPLUNK_FAILOVER_TOKEN", "other-s3cr3t")]).unwrap();
+    assert_eq!(config.hec.failover.as_ref().unwrap().token.expose_secret(), "other-s3cr3t");
+    let said = format!("{config:?} {}", render(config.show()));
+    assert!(!said.contains("other-s3cr3t"), "{said}");
+    let (_, warnings) = load(&[("SPLUNK_FAILOVER_TOKEN", "other")]).unwrap();
+    assert_eq!(messages(&warnings), ["SPLUNK_FAILOVER_TOKEN: has no effect without SPLUNK_FAILOVER_HOST"]);
 }
 
 #[test]

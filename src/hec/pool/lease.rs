@@ -1,0 +1,91 @@
+//! Leave to send one request to one endpoint, and what is learned when it has ended.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::super::endpoint::{Attempt, Request, Tried};
+use super::super::gate::{Permit, Signal};
+use super::super::probe::Probe;
+use super::member::{Ended, Member};
+use super::{Pool, Speak};
+
+/// See the module's documentation. Dropped without being used, or half-way, it leaves nothing
+/// behind but the question whether the server took what was sent.
+#[must_use]
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    member: Arc<Member>,
+    permit: Option<Permit>,
+    bytes: usize,
+}
+
+impl Lease {
+    /// Takes a place at the endpoint.
+    pub(super) fn new(pool: Arc<Pool>, member: Arc<Member>, permit: Permit, bytes: usize) -> Self {
+        member.began(bytes, Instant::now());
+        Self { pool, member, permit: Some(permit), bytes }
+    }
+
+    /// The endpoint.
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
+    /// Sends a request and says what came of it.
+    pub(crate) async fn send(mut self, request: &Request) -> Attempt {
+        let began = Instant::now();
+        let tried = self.member.endpoint.attempt(request).await;
+        if tried.unreachable {
+            self.member.target.look_up_soon();
+        }
+        self.report(began, &tried, Speak::Aloud);
+        tried.attempt
+    }
+
+    /// Asks the endpoint whether it would take events.
+    pub(crate) async fn ask(mut self, speak: Speak) -> Probe {
+        let began = Instant::now();
+        let (probe, signal) = self.member.endpoint.ask().await;
+        if matches!(probe, Probe::Unreachable { .. }) {
+            self.member.target.look_up_soon();
+        }
+        let error = probe.detail().map(str::to_owned);
+        // What becomes of an empty request is not data: only the signal counts.
+        let attempt = Attempt::Again(super::super::classify::Taken::No);
+        let tried = Tried { attempt, signal, push_back: false, unreachable: false, error };
+        self.report(began, &tried, speak);
+        probe
+    }
+
+    fn report(&mut self, began: Instant, tried: &Tried, speak: Speak) {
+        let Some(permit) = self.permit.take() else { return };
+        let reported = permit.report(tried.signal);
+        let error = tried.error.as_deref();
+        let ended = Ended {
+            bytes: self.bytes,
+            began,
+            signal: tried.signal,
+            push_back: tried.push_back,
+            reopened: reported.reopened,
+            error,
+        };
+        self.member.ended(ended, Instant::now());
+        if let (Some(notice), Speak::Aloud) = (reported.notice, speak) {
+            let others = self.pool.others_open(&self.member);
+            self.member.log(notice, others, error.unwrap_or_default());
+        }
+        if !matches!(tried.signal, Signal::Up) || reported.reopened {
+            self.pool.wake_upkeep();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.member.left(self.bytes);
+        // Before others look.
+        drop(self.permit.take());
+        self.pool.wake_waiting();
+    }
+}
