@@ -16,3 +16,5 @@ mod run;
 mod secrets;
 mod settings;
 mod stop;
+
+pub(crate) use process::free_port;

@@ -58,7 +58,7 @@ impl Lease {
         probe
     }
 
-    fn report(&mut self, began: Instant, tried: &Tried, speak: Speak) {
+    pub(super) fn report(&mut self, began: Instant, tried: &Tried, speak: Speak) {
         let Some(permit) = self.permit.take() else { return };
         let reported = permit.report(tried.signal);
         let error = tried.error.as_deref();

@@ -358,7 +358,7 @@ impl Setting {
                 Some(_) | None => value.to_owned(),
             };
         }
-        let address_with_secret = self.kind == Kind::Url && value.contains(['@', '?', '#']);
+        let address_with_secret = matches!(self.kind, Kind::Url | Kind::Urls) && value.contains(['@', '?', '#']);
         if self.confidential || address_with_secret { REDACTED.to_owned() } else { value.to_owned() }
     }
 }
