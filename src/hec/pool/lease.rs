@@ -39,13 +39,12 @@ impl Lease {
         if tried.unreachable {
             self.member.target.look_up_soon();
         }
-        self.report(began, &tried, Speak::Aloud);
+        self.report(Some(began), &tried, Speak::Aloud);
         tried.attempt
     }
 
     /// Asks the endpoint whether it would take events.
     pub(crate) async fn ask(mut self, speak: Speak) -> Probe {
-        let began = Instant::now();
         let (probe, signal) = self.member.endpoint.ask().await;
         if matches!(probe, Probe::Unreachable { .. }) {
             self.member.target.look_up_soon();
@@ -54,11 +53,11 @@ impl Lease {
         // What becomes of an empty request is not data: only the signal counts.
         let attempt = Attempt::Again(super::super::classify::Taken::No);
         let tried = Tried { attempt, signal, push_back: false, unreachable: false, error };
-        self.report(began, &tried, speak);
+        self.report(None, &tried, speak);
         probe
     }
 
-    pub(super) fn report(&mut self, began: Instant, tried: &Tried, speak: Speak) {
+    pub(super) fn report(&mut self, began: Option<Instant>, tried: &Tried, speak: Speak) {
         let Some(permit) = self.permit.take() else { return };
         let reported = permit.report(tried.signal);
         let error = tried.error.as_deref();

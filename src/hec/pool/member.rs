@@ -39,7 +39,8 @@ struct Figures {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended<'a> {
     pub(crate) bytes: usize,
-    pub(crate) began: Instant,
+    /// `None` for a question: how long that took says nothing about data.
+    pub(crate) began: Option<Instant>,
     pub(crate) signal: Signal,
     /// Whether the endpoint asks for less.
     pub(crate) push_back: bool,
@@ -106,20 +107,21 @@ impl Member {
     /// Learns from what came of a request.
     pub(crate) fn ended(&self, ended: Ended<'_>, now: Instant) {
         let mut figures = self.figures();
-        match ended.signal {
-            Signal::Up | Signal::UpSlow => {
-                figures.load.replied(now.saturating_duration_since(ended.began), now);
+        match (ended.signal, ended.began) {
+            (Signal::Up | Signal::UpSlow, Some(began)) => {
+                figures.load.replied(now.saturating_duration_since(began), now);
                 if !ended.push_back {
-                    figures.limit.replied(ended.bytes, ended.began, now);
+                    figures.limit.replied(ended.bytes, began, now);
                 }
             }
-            Signal::Strike | Signal::Down { .. } | Signal::Hold(_) => {
+            (Signal::Up | Signal::UpSlow, None) => {}
+            (Signal::Strike | Signal::Down { .. } | Signal::Hold(_), _) => {
                 figures.load.failed(now);
                 figures.failures += 1;
             }
         }
-        if ended.push_back {
-            figures.limit.pushed_back(ended.began, now);
+        if let (true, Some(began)) = (ended.push_back, ended.began) {
+            figures.limit.pushed_back(began, now);
         }
         if ended.reopened {
             figures.load.restart(now);

@@ -39,7 +39,7 @@ fn end(mut lease: Lease, signal: Signal) {
         unreachable: false,
         error: None,
     };
-    lease.report(Instant::now(), &tried, Speak::NotNow);
+    lease.report(Some(Instant::now()), &tried, Speak::NotNow);
 }
 
 fn name(lease: &Lease) -> String {

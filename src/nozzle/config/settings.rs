@@ -358,7 +358,8 @@ impl Setting {
                 Some(_) | None => value.to_owned(),
             };
         }
-        let address_with_secret = matches!(self.kind, Kind::Url | Kind::Urls) && value.contains(['@', '?', '#']);
+        let address_with_secret =
+            matches!(self.kind, Kind::Url | Kind::Urls) && value.contains(['@', '?', '#']);
         if self.confidential || address_with_secret { REDACTED.to_owned() } else { value.to_owned() }
     }
 }

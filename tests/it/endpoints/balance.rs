@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use firehose_nozzle::hec::{GateState, Status};
-use firehose_nozzle::sim::hec::{Action, Code, Condition, Cut, CutPoint, Endpoint, Reply, Rule, Stage, Token};
+use firehose_nozzle::sim::hec::{
+    Action, Code, Condition, Cut, CutPoint, Endpoint, Reply, Rule, Stage, Token,
+};
 
 use super::world::{
-    BATCH, Names, Sender, TOKEN, assert_complete, assert_exactly, config, config_behind, dead, servers, shares,
+    BATCH, Names, Sender, TOKEN, assert_complete, assert_exactly, config, config_behind, dead, servers,
+    shares,
 };
 
 const EVENTS: u64 = 6000;
@@ -16,7 +19,8 @@ async fn six_equal_servers_get_equal_shares() {
     let servers = servers::<6>().await;
     // A little work each, so that no scheduler decides who is quick.
     for server in &servers {
-        server.add_rule(Rule::on(Endpoint::Event, Action::Delay(Stage::BeforeRead, Duration::from_millis(20))));
+        server
+            .add_rule(Rule::on(Endpoint::Event, Action::Delay(Stage::BeforeRead, Duration::from_millis(20))));
     }
     let addresses = servers.each_ref().map(|server| server.address());
     let sender = Sender::known(config_behind(&Names::default(), &addresses), 6).await;
@@ -67,7 +71,8 @@ async fn a_dead_address_costs_nothing() {
     sender.deliver(0..EVENTS, 8).await;
     assert_exactly(&servers, 0..EVENTS);
     let away = |status: &Status| {
-        let state = |address| status.endpoints.iter().find(|it| it.address == Some(address)).map(|it| it.gate);
+        let state =
+            |address| status.endpoints.iter().find(|it| it.address == Some(address)).map(|it| it.gate);
         state(dead) == Some(GateState::Paused) && state(addresses[0]) == Some(GateState::Open)
     };
     let status = sender.until("the dead one is known to be dead", away).await;
@@ -86,7 +91,9 @@ async fn a_server_that_turns_requests_away_is_left_alone_and_comes_back() {
     assert_eq!(shares(&servers)[1], 0);
     let turned_away = servers[1].snapshot().status(503) + servers[1].snapshot().status(429);
     assert!(turned_away < 20, "{turned_away} requests for one that takes none");
-    sender.until("it is closed", |status| status.endpoints.iter().any(|it| it.gate == GateState::Paused)).await;
+    sender
+        .until("it is closed", |status| status.endpoints.iter().any(|it| it.gate == GateState::Paused))
+        .await;
     // Without any events it is found to be back.
     servers[1].set_condition(Condition::Serving);
     sender.until("it is open", |status| status.endpoints.iter().all(|it| it.gate == GateState::Open)).await;
@@ -149,7 +156,8 @@ async fn an_overloaded_server_is_given_less_at_a_time() {
     sender.deliver(0..EVENTS, 32).await;
     let before = sender.status().endpoints[0].in_flight_max;
     assert!(before > 4, "{before}");
-    let rule = servers[0].add_rule(Rule::on(Endpoint::Event, Action::Answer(Reply::hec(Code::QueueFull))).first(1));
+    let rule =
+        servers[0].add_rule(Rule::on(Endpoint::Event, Action::Answer(Reply::hec(Code::QueueFull))).first(1));
     sender.deliver(EVENTS..EVENTS + 100, 32).await;
     assert_eq!(servers[0].fired(rule), 1);
     let after = sender.status().endpoints[0].in_flight_max;

@@ -38,7 +38,10 @@ async fn the_second_site_is_used_while_the_first_takes_nothing_and_only_then() {
     let at_other = other.snapshot().ledger.events;
     assert_eq!(at_other, 1000);
     let status = sender.until("it says so", |status| status.site == Site::Failover).await;
-    assert_eq!((status.gate, status.url), (GateState::Open, format!("{}/services/collector/event", other.url())));
+    assert_eq!(
+        (status.gate, status.url),
+        (GateState::Open, format!("{}/services/collector/event", other.url()))
+    );
 
     servers[1].set_condition(Condition::Serving);
     sender.until("the first site is back", |status| status.site == Site::Primary).await;
@@ -65,10 +68,11 @@ async fn with_both_sites_away_events_wait_and_go_to_the_one_that_comes_back() {
     other.set_condition(Condition::ShuttingDown);
     let sender = Sender::new(with_failover(&[&servers[0].url()], &other));
     let both_away = async {
-        sender.until("both are away", |status| {
-            status.endpoints.iter().all(|endpoint| endpoint.gate == GateState::Paused)
-        })
-        .await;
+        sender
+            .until("both are away", |status| {
+                status.endpoints.iter().all(|endpoint| endpoint.gate == GateState::Paused)
+            })
+            .await;
         other.set_condition(Condition::Serving);
     };
     tokio::join!(sender.deliver(0..500, 8), both_away);

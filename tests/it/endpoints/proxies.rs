@@ -61,7 +61,8 @@ async fn serve(mut near: TcpStream, target: SocketAddr, log: &Mutex<Vec<String>>
     let head = String::from_utf8(head).unwrap();
     log.lock().unwrap().push(head.clone());
     if !head.to_lowercase().contains(&CREDENTIALS.to_lowercase()) {
-        let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let refusal =
+            "HTTP/1.1 407 Proxy Authentication Required\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         return near.write_all(refusal.as_bytes()).await;
     }
     let mut far = TcpStream::connect(target).await?;

@@ -103,7 +103,8 @@ impl Sender {
     pub(super) async fn known(config: ClientConfig, endpoints: usize) -> Self {
         let sender = Self::new(config);
         let known = |status: &Status| {
-            status.endpoints.len() == endpoints && status.endpoints.iter().all(|endpoint| endpoint.requests > 0)
+            status.endpoints.len() == endpoints
+                && status.endpoints.iter().all(|endpoint| endpoint.requests > 0)
         };
         sender.until("all endpoints were asked", known).await;
         sender
@@ -145,7 +146,11 @@ impl Sender {
             if is(&status) {
                 return status;
             }
-            assert!(Instant::now() < deadline, "never: {what}; {}", serde_json::to_string_pretty(&status).unwrap());
+            assert!(
+                Instant::now() < deadline,
+                "never: {what}; {}",
+                serde_json::to_string_pretty(&status).unwrap()
+            );
             sleep(Duration::from_millis(5)).await;
         }
     }
