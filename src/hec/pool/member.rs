@@ -125,7 +125,7 @@ impl Member {
         }
         if ended.reopened {
             figures.load.restart(now);
-            figures.limit.restart(now);
+            figures.limit.reopened(now);
         }
         if let Some(error) = ended.error {
             figures.last_error = Some(LastError::now(error.to_owned()));

@@ -35,9 +35,8 @@ impl Pool {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                joined = jobs.join_next(), if !jobs.is_empty() => match joined {
-                    Some(Err(error)) => resume(error),
-                    Some(Ok(_)) | None => {}
+                joined = jobs.join_next(), if !jobs.is_empty() => if let Some(Err(error)) = joined {
+                    resume(error);
                 },
                 () = sleep_until(next) => {}
                 () = self.upkeep.notified() => {}

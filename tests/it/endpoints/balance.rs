@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use firehose_nozzle::hec::{GateState, Status};
+use firehose_nozzle::hec::{ClientConfig, GateState, Status};
 use firehose_nozzle::sim::hec::{
     Action, Code, Condition, Cut, CutPoint, Endpoint, Reply, Rule, Stage, Token,
 };
@@ -155,12 +155,31 @@ async fn an_overloaded_server_is_given_less_at_a_time() {
     let sender = Sender::known(config(&[&servers[0].url()]), 1).await;
     sender.deliver(0..EVENTS, 32).await;
     let before = sender.status().endpoints[0].in_flight_max;
-    assert!(before > 4, "{before}");
-    let rule =
-        servers[0].add_rule(Rule::on(Endpoint::Event, Action::Answer(Reply::hec(Code::QueueFull))).first(1));
-    sender.deliver(EVENTS..EVENTS + 100, 32).await;
+    let full = Rule::on(Endpoint::Event, Action::Answer(Reply::hec(Code::QueueFull))).first(1);
+    let rule = servers[0].add_rule(full);
+    // One request, and once more.
+    sender.deliver(EVENTS..EVENTS + BATCH, 1).await;
     assert_eq!(servers[0].fired(rule), 1);
-    let after = sender.status().endpoints[0].in_flight_max;
-    assert!(after < before, "{before}, {after}");
-    assert_exactly(&servers, 0..EVENTS + 100);
+    assert_eq!(sender.status().endpoints[0].in_flight_max, (before / 2).max(1));
+    assert_exactly(&servers, 0..EVENTS + BATCH);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_costs_the_requests_it_has_some_time_and_no_more() {
+    let servers = servers::<3>().await;
+    let addresses = servers.each_ref().map(|server| server.address());
+    let timeout = Duration::from_secs(2);
+    let config = ClientConfig { timeout, ..config_behind(&Names::default(), &addresses) };
+    let sender = Sender::known(config, 3).await;
+    servers[1].pause();
+    sender.deliver(0..EVENTS, 8).await;
+    // What it never read it has not taken.
+    assert_exactly(&servers, 0..EVENTS);
+    let closed = |status: &Status| {
+        let hanging = status.endpoints.iter().find(|it| it.address == Some(addresses[1]));
+        hanging.is_some_and(|it| it.gate == GateState::Paused || it.failures < 3)
+    };
+    sender.until("it is left alone, or was not asked often enough to tell", closed).await;
+    servers[1].resume();
+    sender.until("it is back", |status| status.endpoints.iter().all(|it| it.gate == GateState::Open)).await;
 }

@@ -109,7 +109,13 @@ fn backend<'a>(servers: impl IntoIterator<Item = &'a HecServer>, options: &str) 
     lines.map(|(at, server)| format!(" server s{at} {} {options}\n", server.address())).collect()
 }
 
-/// Delivers through a gateway; the ways of a request in doubt are counted.
+/// Takes the events of each 30th request, and answers long after a gateway has lost patience.
+fn slow_to_answer() -> Rule {
+    let slow = Action::Delay(Stage::AfterIndex, Duration::from_secs(60));
+    Rule::on(Endpoint::Event, slow).every(30).requests(0..90)
+}
+
+/// Delivers through a gateway.
 async fn deliver(gateway: &Gateway, events: u64, at_a_time: usize) -> Sender {
     let sender = Sender::new(config(&[&gateway.url()]));
     sender.deliver(0..events, at_a_time).await;
@@ -142,6 +148,7 @@ async fn nginx_closes_connections_after_some_requests_and_when_they_are_idle() {
     let sender = Sender::new(config(&[&gateway.url()]));
     for round in 0..200 {
         sender.deliver(round * 30..(round + 1) * 30, 3).await;
+        // Idle for a while, now shorter and now longer than allowed.
         sleep(Duration::from_millis(round % 8)).await;
     }
     let duplicates = assert_complete([&server], 0..6000);
@@ -187,9 +194,8 @@ async fn nginx_loses_patience_with_a_server_that_has_taken_the_events() {
         return;
     }
     let server = server().await;
-    let slow = Action::Delay(Stage::AfterIndex, Duration::from_secs(3));
-    let rule = server.add_rule(Rule::on(Endpoint::Event, slow).every(7).requests(0..70));
-    let gateway = Gateway::nginx(&upstream([&server]), "proxy_read_timeout 300ms;", "").await;
+    let rule = server.add_rule(slow_to_answer());
+    let gateway = Gateway::nginx(&upstream([&server]), "proxy_read_timeout 2s;", "").await;
     let sender = deliver(&gateway, 1000, 4).await;
     let status = sender.status();
     assert!(server.fired(rule) > 0);
@@ -252,6 +258,7 @@ async fn haproxy_closes_idle_connections_and_after_each_reply() {
         let sender = Sender::new(config(&[&gateway.url()]));
         for round in 0..60 {
             sender.deliver(round * 30..(round + 1) * 30, 3).await;
+            // Idle for a while, now shorter and now longer than allowed.
             sleep(Duration::from_millis(round % 5)).await;
         }
         let duplicates = assert_complete([&server], 0..1800);
@@ -265,9 +272,8 @@ async fn haproxy_runs_out_of_time() {
         return;
     }
     let server = server().await;
-    let slow = Action::Delay(Stage::AfterIndex, Duration::from_secs(3));
-    let rule = server.add_rule(Rule::on(Endpoint::Event, slow).every(7).requests(0..70));
-    let defaults = " mode http\n timeout server 300ms";
+    let rule = server.add_rule(slow_to_answer());
+    let defaults = " mode http\n timeout server 2s";
     let gateway = Gateway::haproxy(defaults, "", &backend([&server], "")).await;
     let sender = deliver(&gateway, 1000, 4).await;
     assert!(server.fired(rule) > 0);
