@@ -23,7 +23,7 @@ use super::compress::{Compression, Wire};
 use super::gate::Signal;
 use super::hold::HoldReason;
 use super::probe::Probe;
-use super::repair::Refusal;
+use super::repair::{Form, Refusal};
 use super::reply::{HecCode, ReplyBody};
 use super::status::Ledger;
 use super::transport::{Exchange, Transport};
@@ -43,7 +43,7 @@ pub(crate) struct Request {
     pub(crate) wire: Wire,
     /// Bytes before compression.
     pub(crate) raw: usize,
-    pub(crate) form: super::repair::Form,
+    pub(crate) form: Form,
     pub(crate) events: usize,
     /// Whether the last attempt with this part may have been taken.
     pub(crate) doubt: Taken,

@@ -122,6 +122,14 @@ impl Entry {
     pub(crate) fn is_open(self) -> bool {
         matches!(self, Self::Open | Self::OpenAt(_))
     }
+
+    /// When a request could be sent, if that is a matter of time alone.
+    pub(crate) fn opens_at(self) -> Option<Instant> {
+        match self {
+            Self::OpenAt(when) | Self::ClosedUntil(when) => Some(when),
+            Self::Open | Self::Try(_) | Self::Trying => None,
+        }
+    }
 }
 
 /// What limits on retrying are counted in.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::endpoint::{Attempt, Request, Tried};
-use super::super::gate::{Permit, Signal};
-use super::super::probe::Probe;
 use super::member::{Ended, Member};
 use super::{Pool, Speak};
+use crate::hec::endpoint::{Attempt, Request};
+use crate::hec::gate::{Permit, Signal};
+use crate::hec::probe::Probe;
 
 /// See the module's documentation. Dropped without being used, or half-way, it leaves nothing
 /// behind but the question whether the server took what was sent.
@@ -39,7 +39,15 @@ impl Lease {
         if tried.unreachable {
             self.member.target.look_up_soon();
         }
-        self.report(Some(began), &tried, Speak::Aloud);
+        let ended = Ended {
+            bytes: self.bytes,
+            began: Some(began),
+            signal: tried.signal,
+            push_back: tried.push_back,
+            reopened: false,
+            error: tried.error.as_deref(),
+        };
+        self.report(ended, Speak::Aloud);
         tried.attempt
     }
 
@@ -49,32 +57,21 @@ impl Lease {
         if matches!(probe, Probe::Unreachable { .. }) {
             self.member.target.look_up_soon();
         }
-        let error = probe.detail().map(str::to_owned);
-        // What becomes of an empty request is not data: only the signal counts.
-        let attempt = Attempt::Again(super::super::classify::Taken::No);
-        let tried = Tried { attempt, signal, push_back: false, unreachable: false, error };
-        self.report(None, &tried, speak);
+        let error = probe.detail();
+        self.report(Ended { bytes: 0, began: None, signal, push_back: false, reopened: false, error }, speak);
         probe
     }
 
-    pub(super) fn report(&mut self, began: Option<Instant>, tried: &Tried, speak: Speak) {
+    pub(super) fn report(&mut self, ended: Ended<'_>, speak: Speak) {
         let Some(permit) = self.permit.take() else { return };
-        let reported = permit.report(tried.signal);
-        let error = tried.error.as_deref();
-        let ended = Ended {
-            bytes: self.bytes,
-            began,
-            signal: tried.signal,
-            push_back: tried.push_back,
-            reopened: reported.reopened,
-            error,
-        };
+        let reported = permit.report(ended.signal);
+        let ended = Ended { reopened: reported.reopened, ..ended };
         self.member.ended(ended, Instant::now());
         if let (Some(notice), Speak::Aloud) = (reported.notice, speak) {
             let others = self.pool.others_open(&self.member);
-            self.member.log(notice, others, error.unwrap_or_default());
+            self.member.log(notice, others, ended.error.unwrap_or_default());
         }
-        if !matches!(tried.signal, Signal::Up) || reported.reopened {
+        if ended.signal != Signal::Up || reported.reopened {
             self.pool.wake_upkeep();
         }
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::endpoint::Endpoint;
-use super::super::gate::{Gate, Notice, Signal};
-use super::super::status::{self, EndpointStatus, LastError};
 use super::choice::Candidate;
 use super::concurrency::Limit;
 use super::load::Load;
 use super::target::Target;
 use crate::clock::millis;
+use crate::hec::endpoint::Endpoint;
+use crate::hec::gate::{AWAY_NEXT_STEP, Gate, Notice, Signal};
+use crate::hec::status::{self, EndpointStatus, LastError};
 
 /// Names a member for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) signal: Signal,
     /// Whether the endpoint asks for less.
     pub(crate) push_back: bool,
-    /// Whether it has just come back.
+    /// Whether it has come back with that.
     pub(crate) reopened: bool,
     pub(crate) error: Option<&'a str>,
 }
@@ -175,7 +175,7 @@ impl Member {
                 site,
                 failures,
                 pause_ms = millis(pause),
-                next_step = super::super::gate::AWAY_NEXT_STEP,
+                next_step = AWAY_NEXT_STEP,
                 error,
                 "the HEC does not take data; it is kept and sent again"
             ),

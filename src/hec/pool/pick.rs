@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::super::gate::Entry;
 use super::{Lease, Member, MemberId, Pool, Site, State, choice};
+use crate::hec::gate::Entry;
 
 /// What comes of looking for an endpoint.
 enum Pick {
@@ -47,52 +47,48 @@ impl Pool {
         let view = state.look(now);
         let State { members, chance, .. } = &mut *state;
         let entries: Vec<_> = members.iter().map(|member| (member, member.gate.entry())).collect();
-        let at_site = |member: &Member| member.target.site == view.active;
-        let mut candidates = Vec::new();
-        for (member, entry) in &entries {
-            if *entry == Entry::Open && at_site(member) {
-                candidates.extend(member.candidate(bytes, now).map(|candidate| (*member, candidate)));
-            }
+        let active: Vec<_> =
+            entries.iter().filter(|(member, _)| member.target.site == view.active).copied().collect();
+        if let Some(best) = best(&active, bytes, avoid, chance, now) {
+            // The gate may have closed since it was looked at: then look again.
+            return self.enter(best, bytes).map_or(Pick::Wait(Some(now)), Pick::Found);
         }
-        if candidates.len() > 1 {
-            candidates.retain(|(member, _)| Some(member.id) != avoid);
+        if active.iter().any(|(_, entry)| entry.is_open()) {
+            return Pick::Wait(active.iter().filter_map(|(_, entry)| entry.opens_at()).min());
         }
-        let (open, figures): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
-        if let Some(at) = choice::choose(&figures, chance) {
-            let sent = choice::mean_sent(&figures);
-            open.iter().for_each(|member| member.caught_up(sent, now));
-            // The gate may have closed since it was looked at; then it says so to who waits.
-            let permit = open[at].gate.enter();
-            let lease = |permit| Lease::new(Arc::clone(self), Arc::clone(open[at]), permit, bytes);
-            return permit.map_or(Pick::Wait(Some(now)), |permit| Pick::Found(lease(permit)));
+        // Nobody takes data: somebody has to try. The other site has to wait for its time.
+        let may_try = |member: &Member| member.target.site == Site::Primary || view.again.is_none();
+        let closed = || entries.iter().filter(|(member, _)| may_try(member));
+        let mut ready = closed().filter(|(_, entry)| matches!(entry, Entry::Try(_) | Entry::Open));
+        match ready.find_map(|(member, _)| self.enter(member, bytes)) {
+            Some(lease) => Pick::Found(lease),
+            None => Pick::Wait(closed().filter_map(|(_, entry)| entry.opens_at()).chain(view.again).min()),
         }
-        if entries.iter().any(|(member, entry)| entry.is_open() && at_site(member)) {
-            let soon =
-                entries.iter().filter(|(member, _)| at_site(member)).filter_map(|(_, entry)| match entry {
-                    Entry::OpenAt(when) => Some(*when),
-                    _ => None,
-                });
-            return Pick::Wait(soon.min());
-        }
-        // Nobody takes data: somebody has to try.
-        let mut when = view.again;
-        for (member, entry) in &entries {
-            if member.target.site == Site::Failover && view.again.is_some() {
-                continue;
-            }
-            match entry {
-                Entry::Try(_) | Entry::Open => {
-                    if let Some(permit) = member.gate.enter() {
-                        let (pool, member) = (Arc::clone(self), Arc::clone(member));
-                        return Pick::Found(Lease::new(pool, member, permit, bytes));
-                    }
-                }
-                Entry::ClosedUntil(until) | Entry::OpenAt(until) => {
-                    when = Some(when.map_or(*until, |when| when.min(*until)));
-                }
-                Entry::Trying => {}
-            }
-        }
-        Pick::Wait(when)
     }
+
+    pub(super) fn enter(self: &Arc<Self>, member: &Arc<Member>, bytes: usize) -> Option<Lease> {
+        let permit = member.gate.enter()?;
+        Some(Lease::new(Arc::clone(self), Arc::clone(member), permit, bytes))
+    }
+}
+
+/// The one to get the request, of those that take data and have room.
+fn best<'a>(
+    members: &[(&'a Arc<Member>, Entry)],
+    bytes: usize,
+    avoid: Option<MemberId>,
+    chance: &mut fastrand::Rng,
+    now: Instant,
+) -> Option<&'a Arc<Member>> {
+    let open = members.iter().filter(|(_, entry)| *entry == Entry::Open);
+    let (mut able, mut figures): (Vec<_>, Vec<_>) =
+        open.filter_map(|(member, _)| Some((*member, member.candidate(bytes, now)?))).unzip();
+    if let Some(at) = able.iter().position(|member| Some(member.id) == avoid).filter(|_| able.len() > 1) {
+        able.remove(at);
+        figures.remove(at);
+    }
+    let at = choice::choose(&figures, chance)?;
+    let sent = choice::mean_sent(&figures);
+    able.iter().for_each(|member| member.caught_up(sent, now));
+    able.get(at).copied()
 }

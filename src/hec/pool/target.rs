@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::super::transport::Settings;
 use super::failover::Site;
+use crate::hec::transport::Settings;
 
 /// How often a name is looked up.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);

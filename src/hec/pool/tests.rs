@@ -4,12 +4,11 @@ use futures_util::FutureExt;
 use tokio::task::unconstrained;
 use url::Url;
 
-use super::super::classify::Taken;
-use super::super::config::FailoverConfig;
-use super::super::endpoint::{Attempt, Tried};
-use super::super::gate::{GateState, Signal};
-use super::super::hold::HoldReason;
+use super::member::Ended;
 use super::*;
+use crate::hec::config::FailoverConfig;
+use crate::hec::gate::{GateState, Signal};
+use crate::hec::hold::HoldReason;
 
 const DOWN: Signal = Signal::Down { after: Some(Duration::from_secs(20)) };
 
@@ -32,14 +31,10 @@ fn address(last: u8) -> SocketAddr {
 }
 
 fn end(mut lease: Lease, signal: Signal) {
-    let tried = Tried {
-        attempt: Attempt::Again(Taken::No),
-        signal,
-        push_back: matches!(signal, Signal::Down { .. }),
-        unreachable: false,
-        error: None,
-    };
-    lease.report(Some(Instant::now()), &tried, Speak::NotNow);
+    let began = Some(Instant::now());
+    let push_back = matches!(signal, Signal::Down { .. });
+    lease
+        .report(Ended { bytes: 1000, began, signal, push_back, reopened: false, error: None }, Speak::NotNow);
 }
 
 fn name(lease: &Lease) -> String {

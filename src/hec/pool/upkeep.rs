@@ -111,8 +111,7 @@ impl Pool {
     fn lease_of(self: &Arc<Self>, member: &Arc<Member>) -> Option<Lease> {
         // Looking and entering are one step for all who use the gates.
         let _state = self.state();
-        let permit = member.gate.enter()?;
-        Some(Lease::new(Arc::clone(self), Arc::clone(member), permit, 0))
+        self.enter(member, 0)
     }
 }
 
