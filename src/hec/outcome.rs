@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::batch::{Batch, Tally};
+use super::pool::Doubts;
 use super::reply::HecCode;
 
 /// The most bytes of a refused event that [`Rejection::sample`] shows.
@@ -63,15 +64,14 @@ pub struct Delivery {
 #[derive(Debug)]
 pub struct Deferred {
     pub(crate) batch: Batch,
-    /// The number of the request after which something must have been taken.
-    pub(crate) doubted: u64,
+    pub(crate) doubts: Doubts,
 }
 
 impl Deferred {
     /// For tests of those who keep them.
     #[cfg(test)]
     pub(crate) fn of(batch: Batch) -> Self {
-        Self { batch, doubted: 0 }
+        Self { batch, doubts: Doubts::default() }
     }
 
     /// How many they are.

@@ -1,4 +1,7 @@
-//! What an empty request with the token finds out.
+//! What a health check and an empty request with the token find out.
+
+use std::fmt;
+use std::net::SocketAddr;
 
 use http::StatusCode;
 use serde::Serialize;
@@ -6,6 +9,7 @@ use serde::Serialize;
 use super::classify::{Disposition, ResponseMode, TransportFailure};
 use super::gate::AWAY_NEXT_STEP;
 use super::hold::HoldReason;
+use super::pool::{Member, Site};
 
 /// Whether an endpoint would take events.
 ///
@@ -55,6 +59,16 @@ impl Probe {
         }
     }
 
+    /// What was said, where something is wrong.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Ready => None,
+            Self::Busy { detail } | Self::Refused { detail, .. } | Self::Unreachable { detail } => {
+                Some(detail)
+            }
+        }
+    }
+
     /// What an operator can do about it; nothing where nothing is wrong.
     pub fn next_step(&self) -> Option<&'static str> {
         match self {
@@ -68,7 +82,47 @@ impl Probe {
         match failure {
             TransportFailure::Certificate => Self::Refused { reason: HoldReason::Certificate, detail },
             TransportFailure::NotTls => Self::Refused { reason: HoldReason::NotTls, detail },
+            TransportFailure::ProxyAuthentication => {
+                Self::Refused { reason: HoldReason::ProxyAuthentication, detail }
+            }
             TransportFailure::Unreachable | TransportFailure::Interrupted => Self::Unreachable { detail },
+        }
+    }
+}
+
+/// One endpoint, and what it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Probed {
+    /// Where events are posted to.
+    pub url: String,
+    /// The address behind it, if it is settled.
+    pub address: Option<SocketAddr>,
+    /// Of which site it is.
+    pub site: Site,
+    /// What it said.
+    #[serde(flatten)]
+    pub probe: Probe,
+}
+
+impl Probed {
+    pub(crate) fn of(member: &Member, probe: Probe) -> Self {
+        let endpoint = &member.endpoint;
+        let (url, address) = (endpoint.url().to_owned(), endpoint.address());
+        Self { url, address, site: member.target.site, probe }
+    }
+}
+
+impl fmt::Display for Probed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)?;
+        if let Some(address) = self.address {
+            write!(f, " ({address})")?;
+        }
+        match &self.probe {
+            Probe::Ready => f.write_str(" takes the token"),
+            Probe::Busy { detail } => write!(f, " is busy: {detail}"),
+            Probe::Refused { detail, .. } => write!(f, " refuses: {detail}"),
+            Probe::Unreachable { detail } => write!(f, " cannot be reached: {detail}"),
         }
     }
 }

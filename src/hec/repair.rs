@@ -183,12 +183,17 @@ impl Repair {
         if part.form == Form::Usual {
             part.form = self.usual;
         }
+        Some(self.cut(part, bytes_max))
+    }
+
+    /// As much of a part as may be sent where there is a limit, at least one event; the rest is next.
+    pub(crate) fn cut(&mut self, mut part: Part, bytes_max: usize) -> Part {
         while part.len() > 1 && self.bytes(&part).len() > bytes_max {
             let (first, second) = self.halves(part);
             self.todo.push_front(second);
             part = first;
         }
-        Some(part)
+        part
     }
 
     /// The body of a part, sharing the batch's memory.

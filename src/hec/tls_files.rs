@@ -9,7 +9,7 @@ use crate::tls::{ClientTls, TlsError};
 /// When a file was written, and how long it is; `None` if it is not there.
 type Stamp = Option<(SystemTime, u64)>;
 
-/// The files of one endpoint's TLS, as they were when they were last read.
+/// The files of a site's TLS, as they were when they were last read.
 #[derive(Debug)]
 pub(crate) struct TlsFiles {
     tls: ClientTls,

@@ -1,15 +1,16 @@
-//! The token of one endpoint: where it comes from, and which of two is shown.
+//! Tokens: where that of a site comes from, and which of two an endpoint is shown.
 //!
-//! A token in a file can be replaced without a restart. The new one is shown at once; until it was taken for
-//! the first time the one before is kept, and shown again if the new one is refused: whoever writes
-//! the file before Splunk knows the new token loses no time. Only when both are refused the endpoint is held.
+//! A token in a file can be replaced without a restart. The new one is shown at once; until an endpoint took
+//! it for the first time the one before is kept for it, and shown again if the new one is refused: whoever
+//! writes the file before Splunk knows the new token loses no time, nor do nodes that learn of it one after
+//! another. Only an endpoint that refuses both is held.
 //!
 //! Secrets are in header values that no debug output shows.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderValue;
 use secrecy::SecretString;
@@ -62,10 +63,80 @@ fn read(path: &Path) -> Result<SecretString, ConfigError> {
     Ok(SecretString::from(text.trim()))
 }
 
-/// See the module's documentation.
+/// The token of a site, as its source holds it.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    source: TokenSource,
+    present: Mutex<Present>,
+}
+
+#[derive(Clone, Debug)]
+struct Present {
+    newest: HeaderValue,
+    /// The one before, for endpoints that are yet to be found.
+    before: Option<HeaderValue>,
+    /// How often it was replaced.
+    version: u64,
+}
+
+/// What became of a look at the source.
+#[derive(Debug)]
+pub(crate) enum Reload {
+    /// It holds the same as before.
+    Same,
+    /// It holds another token, which is shown from now on.
+    Fresh,
+    /// It holds none; the one there was stays.
+    Failed(ConfigError),
+}
+
+impl Credentials {
+    pub(crate) fn new(source: &TokenSource) -> Result<Self, ConfigError> {
+        let present = Present { newest: source.read()?, before: None, version: 0 };
+        Ok(Self { source: source.clone(), present: Mutex::new(present) })
+    }
+
+    /// Where the token comes from, if it may change.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.source {
+            TokenSource::Fixed(_) => None,
+            TokenSource::File(path) => Some(path),
+        }
+    }
+
+    /// How often the token was replaced, whoever found it out.
+    pub(crate) fn version(&self) -> u64 {
+        self.present().version
+    }
+
+    /// Looks whether the source holds another token. Reads a file: not for async threads.
+    pub(crate) fn reload(&self) -> Reload {
+        if self.file().is_none() {
+            return Reload::Same;
+        }
+        let read = match self.source.read() {
+            Ok(read) => read,
+            Err(error) => return Reload::Failed(error),
+        };
+        let mut present = self.present();
+        if read == present.newest {
+            return Reload::Same;
+        }
+        present.before = Some(std::mem::replace(&mut present.newest, read));
+        present.version += 1;
+        Reload::Fresh
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        // Each change leaves it whole.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one endpoint made of the tokens of its site.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    source: TokenSource,
+    credentials: Arc<Credentials>,
     state: Mutex<State>,
 }
 
@@ -92,26 +163,19 @@ impl State {
     }
 }
 
-/// What became of a look at the source.
+/// What is left when a token was refused.
 #[derive(Debug)]
-pub(crate) enum Reload {
-    /// It holds the same as before.
-    Same,
-    /// It holds another token, which is shown from now on.
-    Fresh,
-    /// It holds none; the one there was stays.
-    Failed(ConfigError),
+pub(crate) enum Refused {
+    /// Another one, which is shown from now on.
+    TryAnother,
+    /// Nothing but this one, which is the newest as far as is known.
+    Newest(HeaderValue),
 }
 
 impl Tokens {
-    pub(crate) fn new(source: &TokenSource) -> Result<Self, ConfigError> {
-        let state = State { newest: source.read()?, before: None, shown: Which::Newest };
-        Ok(Self { source: source.clone(), state: Mutex::new(state) })
-    }
-
-    /// Whether the token may change.
-    pub(crate) fn is_from_file(&self) -> bool {
-        matches!(self.source, TokenSource::File(_))
+    pub(crate) fn new(credentials: Arc<Credentials>) -> Self {
+        let Present { newest, before, .. } = credentials.present().clone();
+        Self { credentials, state: Mutex::new(State { newest, before, shown: Which::Newest }) }
     }
 
     /// The value of `Authorization` to send.
@@ -128,45 +192,46 @@ impl Tokens {
         }
     }
 
-    /// The token in this value was refused; true if there is another one to try at once.
-    pub(crate) fn refused(&self, value: &HeaderValue) -> bool {
+    /// The token in this value was refused.
+    pub(crate) fn refused(&self, value: &HeaderValue) -> Refused {
         let mut state = self.lock();
         if state.shown() != value {
-            return true;
+            return Refused::TryAnother;
         }
         if state.shown == Which::Newest && state.before.is_some() {
             state.shown = Which::Before;
-            return true;
+            return Refused::TryAnother;
         }
         // Of two that are refused the old one will not come back; the new one may be to come.
         state.before = None;
         state.shown = Which::Newest;
-        false
+        Refused::Newest(state.newest.clone())
     }
 
-    /// Looks whether the source holds another token. Reads a file: not for async threads.
-    pub(crate) fn reload(&self) -> Reload {
-        if !self.is_from_file() {
-            return Reload::Same;
+    /// Reads the file again, if there is one; true if it holds another token than this.
+    pub(crate) async fn look_for_other_than(&self, newest: &HeaderValue) -> bool {
+        if self.credentials.file().is_none() {
+            return false;
         }
-        let read = match self.source.read() {
-            Ok(read) => read,
-            Err(error) => return Reload::Failed(error),
-        };
-        let mut state = self.lock();
-        if read == state.newest {
-            return Reload::Same;
-        }
-        // What works now is what is worth keeping.
-        state.before = Some(state.shown().clone());
-        state.newest = read;
-        state.shown = Which::Newest;
-        Reload::Fresh
+        let credentials = Arc::clone(&self.credentials);
+        // What is wrong with the file is said by those who look at it all the time.
+        let look = tokio::task::spawn_blocking(move || drop(credentials.reload()));
+        look.await.is_ok() && self.credentials.present().newest != *newest
     }
 
+    /// The state, up to date with the source as far as that was read.
     fn lock(&self) -> MutexGuard<'_, State> {
         // Each change leaves it whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = self.credentials.present();
+        if present.newest != state.newest {
+            // What works now is what is worth keeping.
+            state.before = Some(state.shown().clone());
+            state.newest = present.newest.clone();
+            state.shown = Which::Newest;
+        }
+        drop(present);
+        state
     }
 }
 
@@ -176,6 +241,7 @@ mod tests {
 
     struct Bench {
         folder: tempfile::TempDir,
+        credentials: Arc<Credentials>,
         tokens: Tokens,
     }
 
@@ -183,13 +249,14 @@ mod tests {
         fn new(text: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("token"), text).unwrap();
-            let tokens = Tokens::new(&TokenSource::File(folder.path().join("token"))).unwrap();
-            Self { folder, tokens }
+            let source = TokenSource::File(folder.path().join("token"));
+            let credentials = Arc::new(Credentials::new(&source).unwrap());
+            Self { folder, tokens: Tokens::new(Arc::clone(&credentials)), credentials }
         }
 
         fn write(&self, text: &str) -> Reload {
             std::fs::write(self.folder.path().join("token"), text).unwrap();
-            self.tokens.reload()
+            self.credentials.reload()
         }
 
         fn shown(&self) -> String {
@@ -197,11 +264,15 @@ mod tests {
         }
     }
 
+    fn is_another(refused: Refused) -> bool {
+        matches!(refused, Refused::TryAnother)
+    }
+
     #[test]
     fn a_file_is_read_without_the_space_around() {
         let bench = Bench::new(" first\r\n");
         assert_eq!(bench.shown(), "Splunk first");
-        assert!(matches!(bench.tokens.reload(), Reload::Same));
+        assert!(matches!(bench.credentials.reload(), Reload::Same));
         assert!(matches!(bench.write("first"), Reload::Same));
         for bad in ["", "two words", "bad\nlines"] {
             let Reload::Failed(error) = bench.write(bad) else { panic!("{bad:?}") };
@@ -209,7 +280,7 @@ mod tests {
             assert_eq!(bench.shown(), "Splunk first", "what there is stays");
         }
         std::fs::remove_file(bench.folder.path().join("token")).unwrap();
-        let Reload::Failed(error) = bench.tokens.reload() else { panic!("it is gone") };
+        let Reload::Failed(error) = bench.credentials.reload() else { panic!("it is gone") };
         assert!(error.to_string().contains("token"), "{error}");
         assert!(!format!("{:?}", bench.tokens).contains("first"));
     }
@@ -220,20 +291,35 @@ mod tests {
         assert!(matches!(bench.write("new"), Reload::Fresh));
         let new = bench.tokens.shown();
         assert_eq!(new, "Splunk new");
-        assert!(bench.tokens.refused(&new), "not known yet");
+        assert!(is_another(bench.tokens.refused(&new)), "not known yet");
         let old = bench.tokens.shown();
         assert_eq!(old, "Splunk old");
-        assert!(bench.tokens.refused(&new), "a request that was under way");
+        assert!(is_another(bench.tokens.refused(&new)), "a request that was under way");
         bench.tokens.accepted(&old);
         assert_eq!(bench.tokens.shown(), old);
-        assert!(!bench.tokens.refused(&old), "both are refused");
+        assert!(!is_another(bench.tokens.refused(&old)), "both are refused");
         assert_eq!(bench.tokens.shown(), new);
-        assert!(!bench.tokens.refused(&new), "there is only one left");
+        assert!(!is_another(bench.tokens.refused(&new)), "there is only one left");
         assert_eq!(bench.tokens.shown(), new);
 
         bench.write("newer");
         bench.tokens.accepted(&bench.tokens.shown());
         let newer = bench.tokens.shown();
-        assert!(!bench.tokens.refused(&newer), "nothing is kept after the first success");
+        assert!(!is_another(bench.tokens.refused(&newer)), "nothing is kept after the first success");
+    }
+
+    #[test]
+    fn each_endpoint_changes_over_in_its_own_time() {
+        let bench = Bench::new("old");
+        let slow = Tokens::new(Arc::clone(&bench.credentials));
+        assert!(matches!(bench.write("new"), Reload::Fresh));
+        let new = bench.tokens.shown();
+        bench.tokens.accepted(&new);
+        assert!(is_another(slow.refused(&slow.shown())));
+        assert_eq!(slow.shown(), "Splunk old");
+        assert_eq!(bench.tokens.shown(), new, "what one refuses says nothing of another");
+        let late = Tokens::new(Arc::clone(&bench.credentials));
+        assert!(is_another(late.refused(&new)), "one that is found later may be slow as well");
+        assert_eq!(late.shown(), "Splunk old");
     }
 }

@@ -169,7 +169,10 @@ impl App {
             side.spawn("admin", admin::serve(admin, view.clone(), ended.clone()));
         }
         side.spawn("watcher", watcher::run(view.clone(), ended.clone()));
-        side.spawn("files", Arc::clone(&self.client).watch_files(ended.clone()));
+        if !config.hec.debug {
+            side.spawn("hec endpoints", self.client.keep_up(ended.clone()));
+            side.spawn("hec files", self.client.watch_files(ended.clone()));
+        }
         watch(view);
 
         line.spawn("sources", async { reading.await.unwrap_or_else(resume) });
@@ -360,13 +363,15 @@ pub(super) fn hec_client(config: &Config) -> Result<Client, hec::ConfigError> {
     let hec = &config.hec;
     let retries = hec.retries.and_then(std::num::NonZeroU32::new);
     Client::new(ClientConfig {
+        failover: hec.failover.clone(),
+        proxies: config.proxies.clone(),
         tls: hec.tls.clone(),
         compression: hec.compression,
         timeout: hec.timeout,
         response: hec.response,
         retries: retries.map_or(RetryLimit::Unlimited, RetryLimit::Attempts),
         fallback_index: hec.fallback_index.clone(),
-        ..ClientConfig::new(hec.url.clone(), hec.token.clone())
+        ..ClientConfig::with_urls(hec.urls.clone(), hec.token.clone())
     })
 }
 

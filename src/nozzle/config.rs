@@ -75,7 +75,7 @@ pub struct Config {
     pub client_secret: SecretString,
     /// For the API, UAA, the RLP gateway and the v1 firehose.
     pub cf_tls: ClientTls,
-    /// For the same.
+    /// For the same, and for Splunk.
     pub proxies: ProxySettings,
     /// How the firehose is read.
     pub source: SourceConfig,
@@ -149,9 +149,6 @@ impl Config {
         let shape = ShapeConfig::read(reader);
         let metadata = MetadataConfig::read(reader);
         let hec = HecConfig::read(reader);
-        if let (Some(proxies), Some(hec)) = (&proxies, &hec) {
-            proxy::warn_of_direct(reader, proxies, &hec.url);
-        }
         let workers = read_workers(reader);
         let queue_max_bytes = reader.value(&QUEUE_MAX_BYTES, parse::bytes);
         let delivery_max_bytes = reader.value(&DELIVERY_MAX_BYTES, parse::bytes);

@@ -1,8 +1,8 @@
 //! Delivery: sealed batches wait here for HEC, bounded in bytes, and are settled in the ledger.
 //!
 //! The `pool` decides when there is no room ([`WhenFull`]), by `fair` shares if so configured, and `shed` remembers
-//! whose events went; `refused` keeps events that Splunk refuses. A fixed number of senders take batches in order and hand them to the HEC client,
-//! which answers for each event.
+//! whose events went; `refused` keeps events that Splunk refuses. Senders take batches in order, as many as HEC's
+//! endpoints can do with, and hand them to the HEC client, which answers for each event.
 
 mod fair;
 mod pool;
@@ -24,8 +24,8 @@ use crate::hec::{Client, Outcome};
 use crate::nozzle::config::WhenFull;
 use crate::nozzle::ledger::{Drop as DropReason, Ledger};
 
-/// Requests under way at once.
-pub const SENDERS: usize = 8;
+/// The most requests under way at once; how many each endpoint gets is the client's to find out.
+pub const SENDERS: usize = 64;
 
 /// Makes a pool for `capacity_bytes` of batches: waiting, being sent, being tried again.
 pub fn pool(
@@ -91,7 +91,10 @@ impl Outbox {
     /// Sends batches until the pool is closed and empty. After `stop` is cancelled nothing is sent
     /// any more: what is left is counted as lost.
     pub async fn send_all(self, client: Arc<Client>, stop: CancellationToken) {
-        while let Some(work) = self.pool.take(|deferred| client.can_judge(deferred)).await {
+        loop {
+            // What no endpoint could take yet stays in the pool, where it counts as waiting.
+            let _slot = stop.run_until_cancelled(client.slot()).await;
+            let Some(work) = self.pool.take(|deferred| client.can_judge(deferred)).await else { break };
             let (delivery, place) = match work {
                 Work::New(Admitted { batch, place }) => (client.deliver_or_defer(batch, &stop).await, place),
                 Work::Again(SetAside { deferred, place }, _test) => {

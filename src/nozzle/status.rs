@@ -51,7 +51,7 @@ pub struct Status {
     pub delivery: PoolStatus,
     /// What became of dead letters; nothing without DEAD_LETTER_DIR.
     pub dead_letters: Option<DeadLetterStatus>,
-    /// The HEC endpoint.
+    /// The HEC: all its endpoints.
     pub hec: hec::Status,
     /// The streams from Loggregator.
     pub source: SourcesStatus,
@@ -92,6 +92,9 @@ impl StatusView {
     }
 }
 
+/// The most endpoints named as the reason.
+const ENDPOINTS_NAMED: usize = 3;
+
 /// What keeps the nozzle from doing its work, in words an operator can act on.
 fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -103,9 +106,18 @@ fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
         });
     }
     if hec.gate != GateState::Open {
-        let error = hec.last_error.as_ref().map_or("no reply yet", |error| &error.text);
-        let next_step = hec.next_step.map(|step| format!("; {step}")).unwrap_or_default();
-        reasons.push(format!("the HEC at {} takes no events: {error}{next_step}", hec.url));
+        reasons.extend(hec.endpoints.iter().take(ENDPOINTS_NAMED).map(away));
+        let more = hec.endpoints.len().saturating_sub(ENDPOINTS_NAMED);
+        if more > 0 {
+            reasons.push(format!("nor do {more} further endpoints of the HEC: see /status.json"));
+        }
     }
     reasons
+}
+
+fn away(endpoint: &hec::status::EndpointStatus) -> String {
+    let address = endpoint.address.map(|address| format!(" ({address})")).unwrap_or_default();
+    let error = endpoint.last_error.as_ref().map_or("no reply yet", |error| &error.text);
+    let next_step = endpoint.next_step.map(|step| format!("; {step}")).unwrap_or_default();
+    format!("the HEC at {}{address} takes no events: {error}{next_step}", endpoint.url)
 }

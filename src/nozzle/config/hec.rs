@@ -12,10 +12,11 @@ use super::settings::output::{
     DEAD_LETTER_DIR, DEAD_LETTER_MAX_BYTES, DEBUG, FLUSH_INTERVAL, HEC_BATCH_BYTES, HEC_BATCH_SIZE,
     HEC_COMPRESSION, HEC_MAX_EVENT_BYTES, HEC_OVERSIZE, HEC_RESPONSE, HEC_RETRIES, HEC_TIMEOUT,
     SKIP_SSL_VALIDATION_SPLUNK, SPLUNK_CA_FILE, SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE,
-    SPLUNK_FALLBACK_INDEX, SPLUNK_HOST, SPLUNK_TOKEN, SPLUNK_TOKEN_FILE,
+    SPLUNK_FAILOVER_HOST, SPLUNK_FAILOVER_TOKEN, SPLUNK_FAILOVER_TOKEN_FILE, SPLUNK_FALLBACK_INDEX,
+    SPLUNK_HOST, SPLUNK_TOKEN, SPLUNK_TOKEN_FILE,
 };
 use super::source::identity;
-use crate::hec::{Compression, ResponseMode, TokenSource};
+use crate::hec::{Compression, FailoverConfig, ResponseMode, TokenSource};
 use crate::nozzle::encode::Oversize;
 use crate::tls::{ClientTls, Verification};
 
@@ -25,10 +26,12 @@ const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// How events are sent to Splunk.
 #[derive(Clone, Debug)]
 pub struct HecConfig {
-    /// `http` or `https`; may or may not end in `/services/collector`.
-    pub url: Url,
+    /// At least one; `http` or `https`; may or may not end in `/services/collector`.
+    pub urls: Vec<Url>,
     /// The HEC token, or the file that holds it.
     pub token: TokenSource,
+    /// Where events go while none of the URLs takes them.
+    pub failover: Option<FailoverConfig>,
     /// How the server is known, and the client.
     pub tls: ClientTls,
     /// Whether requests are compressed.
@@ -68,8 +71,9 @@ pub struct DeadLetterConfig {
 
 impl HecConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let url = reader.value(&SPLUNK_HOST, parse::url);
+        let urls = reader.value(&SPLUNK_HOST, parse::urls);
         let token = read_token(reader);
+        let failover = read_failover(reader, token.as_ref());
         let fallback_index = reader.optional(&SPLUNK_FALLBACK_INDEX, parse::word);
         let dead_letters = read_dead_letters(reader);
         let tls = read_tls(reader);
@@ -91,8 +95,9 @@ impl HecConfig {
             reader.warn(&DEBUG, "events are printed, nothing is sent to Splunk");
         }
         Some(Self {
-            url: url?,
+            urls: urls?,
             token: token?,
+            failover: failover?,
             tls: tls?,
             compression: compression?,
             batch_bytes: batch_bytes?,
@@ -111,21 +116,43 @@ impl HecConfig {
 }
 
 fn read_token(reader: &mut Reader) -> Option<TokenSource> {
-    let token = reader.optional(&SPLUNK_TOKEN, parse::token);
-    let file = reader.optional(&SPLUNK_TOKEN_FILE, parse::file);
-    match (token?, file?) {
-        (None, None) => {
-            reader.missing(&SPLUNK_TOKEN, "it is required, unless SPLUNK_TOKEN_FILE is given");
-            None
-        }
-        (token, Some(file)) => {
-            if token.is_some() {
-                reader.warn(&SPLUNK_TOKEN, "has no effect: SPLUNK_TOKEN_FILE is given too");
-            }
-            Some(TokenSource::File(file))
-        }
-        (Some(token), None) => Some(TokenSource::Fixed(token)),
+    let token = token_source(reader, &SPLUNK_TOKEN, &SPLUNK_TOKEN_FILE)?;
+    if token.is_none() {
+        reader.missing(&SPLUNK_TOKEN, "it is required, unless SPLUNK_TOKEN_FILE is given");
     }
+    token
+}
+
+/// A token by itself or in a file, if there is either.
+fn token_source(
+    reader: &mut Reader,
+    token: &'static Setting,
+    file: &'static Setting,
+) -> Option<Option<TokenSource>> {
+    let (by_itself, in_file) = (reader.optional(token, parse::token), reader.optional(file, parse::file));
+    match (by_itself?, in_file?) {
+        (by_itself, Some(path)) => {
+            if by_itself.is_some() {
+                reader.warn(token, format!("has no effect: {} is given too", file.name));
+            }
+            Some(Some(TokenSource::File(path)))
+        }
+        (by_itself, None) => Some(by_itself.map(TokenSource::Fixed)),
+    }
+}
+
+fn read_failover(reader: &mut Reader, token: Option<&TokenSource>) -> Option<Option<FailoverConfig>> {
+    let urls = reader.optional(&SPLUNK_FAILOVER_HOST, parse::urls);
+    let own_token = token_source(reader, &SPLUNK_FAILOVER_TOKEN, &SPLUNK_FAILOVER_TOKEN_FILE);
+    for setting in [&SPLUNK_FAILOVER_TOKEN, &SPLUNK_FAILOVER_TOKEN_FILE] {
+        if reader.is_given(setting) && !reader.is_given(&SPLUNK_FAILOVER_HOST) {
+            reader.warn(setting, "has no effect without SPLUNK_FAILOVER_HOST");
+        }
+    }
+    let (urls, own_token) = (urls?, own_token?);
+    let Some(urls) = urls else { return Some(None) };
+    // Without either token the fault is that of SPLUNK_TOKEN.
+    Some(Some(FailoverConfig { urls, token: own_token.or_else(|| token.cloned())? }))
 }
 
 fn read_dead_letters(reader: &mut Reader) -> Option<Option<DeadLetterConfig>> {

@@ -101,6 +101,8 @@ pub enum Kind {
     Text,
     /// `http://` or `https://`, one address.
     Url,
+    /// The same, or several.
+    Urls,
     /// Go's booleans.
     Bool,
     /// A whole number in a range, both ends included.
@@ -157,6 +159,9 @@ impl Kind {
         match self {
             Self::Text => "text".into(),
             Self::Url => "one URL that starts with https:// or http://".into(),
+            Self::Urls => {
+                "one URL that starts with https:// or http://, or several, separated by commas".into()
+            }
             Self::Bool => units::BOOL_FORM.into(),
             Self::Integer { min: i64::MIN, max: i64::MAX } => units::INTEGER_FORM.into(),
             Self::Integer { min: i64::MIN, max } => format!("{}, at most {max}", units::INTEGER_FORM).into(),
@@ -187,6 +192,7 @@ impl Kind {
         match self {
             Self::Text => "TEXT",
             Self::Url => "URL",
+            Self::Urls => "URLS",
             Self::Bool => "BOOL",
             Self::Integer { .. } => "N",
             Self::Duration { .. } | Self::AnyDuration => "DURATION",
@@ -356,7 +362,8 @@ impl Setting {
                 Some(_) | None => value.to_owned(),
             };
         }
-        let address_with_secret = self.kind == Kind::Url && value.contains(['@', '?', '#']);
+        let address_with_secret =
+            matches!(self.kind, Kind::Url | Kind::Urls) && value.contains(['@', '?', '#']);
         if self.confidential || address_with_secret { REDACTED.to_owned() } else { value.to_owned() }
     }
 }

@@ -49,8 +49,8 @@ async fn bad_events_in_every_place_do_not_keep_good_ones_from_being_sent() {
     let merge = MergeLimits { bytes: 1000, events: 10 };
     let (admission, outbox) = pool(1 << 20, WhenFull::Fair, merge, None, ledger.clone());
     let stop = CancellationToken::new();
-    // More than there are senders, and all of them before anything good.
-    let bad = 2 * SENDERS as u64;
+    // Twice as many as are in hand at once while no endpoint is open, and all of them before anything good.
+    let bad = 16;
     for n in 0..bad {
         admission.admit(batch(&format!("poison {n}")), &stop).await;
     }

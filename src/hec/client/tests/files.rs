@@ -48,7 +48,7 @@ impl Guarded {
 
 fn watch(client: &Arc<Client>) -> Tasks<()> {
     let mut tasks = Tasks::new();
-    tasks.spawn("files", Arc::clone(client).watch_files(CancellationToken::new()));
+    tasks.spawn("files", client.watch_files(CancellationToken::new()));
     tasks
 }
 

@@ -53,7 +53,7 @@ async fn a_server_that_is_away_gets_the_data_when_it_comes() {
     // Bound but not listening: connections are refused, and nobody else gets the port.
     let port = socket.local_addr().unwrap().port();
     let client = Arc::new(Client::new(config_at(format!("http://127.0.0.1:{port}"))).unwrap());
-    assert!(matches!(client.probe().await, Probe::Unreachable { .. }));
+    assert!(matches!(probe(&client).await, Probe::Unreachable { .. }));
     let delivery = start(&client, 5, &CancellationToken::new());
     until(&client, |status| status.counters.unreachable > 0).await;
     let server = Server::on_socket(socket);
@@ -355,7 +355,7 @@ async fn a_server_without_tls_is_named_as_such() {
         tokio::io::AsyncWriteExt::write_all(&mut stream, words).await.unwrap();
         stream
     };
-    let (probe, _stream) = tokio::join!(client.probe(), answer);
+    let (probe, _stream) = tokio::join!(probe(&client), answer);
     assert!(matches!(probe, Probe::Refused { reason: HoldReason::NotTls, .. }), "{probe:?}");
 }
 
@@ -374,12 +374,15 @@ async fn a_probe_tells_good_tokens_from_bad_ones() {
     for (answer, result, reason) in cases {
         let server = Server::answering(vec![answer]).await;
         let client = client(&server);
-        let probe = serde_json::to_value(client.probe().await).unwrap();
+        let probe = serde_json::to_value(probe(&client).await).unwrap();
         assert_eq!(probe["result"], result, "{probe}");
         if let Some(reason) = reason {
             assert!(probe["reason"].as_str().unwrap().contains(reason), "{probe}");
         }
-        let request = &server.seen()[0];
+        let seen = server.seen();
+        assert_eq!(seen[0].target, "GET /services/collector/health HTTP/1.1");
+        assert!(seen[0].header("authorization").is_some());
+        let Some(request) = seen.get(1) else { continue };
         assert_eq!((request.header("content-length"), request.body.as_str()), (Some("0"), ""));
         assert_eq!(client.status().gate, GateState::Open);
     }
@@ -415,7 +418,7 @@ async fn the_token_is_never_shown() {
     let client = Arc::new(Client::new(config).unwrap());
     let delivery = start(&client, 5, &CancellationToken::new());
     until(&client, held).await;
-    shown += &format!("{client:?} {:?}", client.probe().await);
+    shown += &format!("{client:?} {:?}", probe(&client).await);
     skip(Duration::from_secs(5)).await;
     shown += &format!("{:?}", ended(delivery).await);
     shown += &serde_json::to_string(&client.status()).unwrap();

@@ -8,6 +8,9 @@ pub(super) static ALL: &[&Setting] = &[
     &SPLUNK_HOST,
     &SPLUNK_TOKEN,
     &SPLUNK_TOKEN_FILE,
+    &SPLUNK_FAILOVER_HOST,
+    &SPLUNK_FAILOVER_TOKEN,
+    &SPLUNK_FAILOVER_TOKEN_FILE,
     &SPLUNK_INDEX,
     &SPLUNK_FALLBACK_INDEX,
     &SKIP_SSL_VALIDATION_SPLUNK,
@@ -41,11 +44,18 @@ const REQUEST_BYTES_MAX: u64 = 1_000_000;
 /// More memory than any container has.
 const POOL_BYTES_MAX: u64 = 64 * GIB;
 
-pub(in super::super) static SPLUNK_HOST: Setting =
-    Setting::new("SPLUNK_HOST", Theme::Splunk, Kind::Url, "https://hec.example.com:8088")
-        .required()
-        .mapped("a missing scheme is refused at start, and a full path is not doubled")
-        .means("Address of the HTTP Event Collector, with or without `/services/collector`");
+pub(in super::super) static SPLUNK_HOST: Setting = Setting::new(
+    "SPLUNK_HOST",
+    Theme::Splunk,
+    Kind::Urls,
+    "https://hec.example.com:8088",
+)
+.required()
+.mapped("may be several; a missing scheme is refused at start, and a full path is not doubled")
+.means(
+    "Address of the HTTP Event Collector, with or without `/services/collector`, or several separated by \
+             commas; every IP address behind each name gets its share",
+);
 
 pub(in super::super) static SPLUNK_TOKEN: Setting =
     Setting::new("SPLUNK_TOKEN", Theme::Splunk, Kind::Text, "11111111-2222-3333-4444-555555555555")
@@ -58,6 +68,26 @@ pub(in super::super) static SPLUNK_TOKEN_FILE: Setting =
     Setting::new("SPLUNK_TOKEN_FILE", Theme::Splunk, Kind::File, "/etc/splunk/token").means(
         "File that holds the HEC token; read again when it changes, and when Splunk refuses the token",
     );
+
+pub(in super::super) static SPLUNK_FAILOVER_HOST: Setting = Setting::new(
+    "SPLUNK_FAILOVER_HOST",
+    Theme::Splunk,
+    Kind::Urls,
+    "https://hec.elsewhere.example.com:8088",
+)
+.means(
+    "A second site, as SPLUNK_HOST; it gets the events while nothing behind SPLUNK_HOST has taken any for 5s",
+);
+
+pub(in super::super) static SPLUNK_FAILOVER_TOKEN: Setting =
+    Setting::new("SPLUNK_FAILOVER_TOKEN", Theme::Splunk, Kind::Text, "11111111-2222-3333-4444-555555555555")
+        .otherwise("that of SPLUNK_HOST")
+        .secret()
+        .means("HEC token of SPLUNK_FAILOVER_HOST");
+
+pub(in super::super) static SPLUNK_FAILOVER_TOKEN_FILE: Setting =
+    Setting::new("SPLUNK_FAILOVER_TOKEN_FILE", Theme::Splunk, Kind::File, "/etc/splunk/failover-token")
+        .means("File that holds the HEC token of SPLUNK_FAILOVER_HOST, as SPLUNK_TOKEN_FILE");
 
 pub(in super::super) static SPLUNK_INDEX: Setting =
     Setting::new("SPLUNK_INDEX", Theme::Splunk, Kind::Text, "main")
