@@ -28,6 +28,7 @@ fn main() {
             (case["name"].as_str().unwrap_or_default(), case["envelope_hex"].as_str().unwrap_or_default());
         seed("v1", name, &hex(frame));
     }
+    gateway_seeds(&golden.join("loggregator/gateway-all-cases.sse"));
     for (at, line) in
         ["{\"a\":[1,2.5e3,\"x\\n\\ud83d\\ude00\"]}", "[{},[],null,true,false,-0]", " {\"a\":1} ", "plain"]
             .iter()
@@ -45,6 +46,25 @@ fn main() {
     {
         seed("reply", &at.to_string(), body.as_bytes());
     }
+}
+
+/// Recorded events of a gateway's stream, each alone and all in a row.
+fn gateway_seeds(path: &Path) {
+    // Without what makes a seed slow.
+    const BYTES_MAX: usize = 8 * 1024;
+    let stream = fs::read_to_string(path).expect("recorded data");
+    let events = stream.split_inclusive("\n\n").filter(|event| event.len() < BYTES_MAX);
+    for (at, event) in events.enumerate() {
+        // The first bytes choose the limit and the sizes of chunks.
+        seed("sse", &at.to_string(), &[b"\x03\x06\x40\x01", event.as_bytes()].concat());
+        if let Some(batch) = event.strip_prefix("data: ") {
+            seed("gateway", &at.to_string(), batch.as_bytes());
+        }
+    }
+    let forms = "\u{feff}: a comment\r\nevent: heartbeat\rdata:1\r\r\ndata: {\ndata: }\n\nevent: closing\ndata: x\n\n";
+    seed("sse", "forms", &[b"\x02\x01\x02\x03", forms.as_bytes()].concat());
+    let older = r#"{"batch":[{"timestamp":-7,"sourceId":"s","deprecatedTags":{"a":{"decimal":1.5},"ip":{"text":"\u0061"}},"gauge":{"metrics":{"cpu":{"value":"NaN"},"b":{"unit":"x","value":-2e3}}}},{"timer":{"start":1,"stop":"2"}},{}]}"#;
+    seed("gateway", "older", older.as_bytes());
 }
 
 fn seed(target: &str, name: &str, bytes: &[u8]) {

@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, reason = "the table is the product")]
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command as Program, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -16,7 +16,7 @@ use firehose_nozzle::sim::hec::{
 };
 use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, LoadReport, Mix};
 use firehose_nozzle::tls;
-use tokio::process::Child;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -88,7 +88,7 @@ async fn main() -> anyhow::Result<()> {
 
 fn scenario(matches: &ArgMatches, source: String) -> anyhow::Result<Scenario> {
     let number = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or_default();
-    let beside = std::env::current_exe()?.parent().and_then(Path::parent).map(|path| path.join("nozzle"));
+    let beside = std::env::current_exe()?.parent().map(|path| path.join("nozzle"));
     Ok(Scenario {
         source,
         gzip: matches.get_flag("gzip"),
@@ -120,8 +120,8 @@ async fn measure(scenario: &Scenario) -> anyhow::Result<String> {
     });
     load.register(foundation.capi());
     let certificates = tempfile::tempdir()?;
-    let mut nozzle = start_nozzle(scenario, &foundation, &hec, certificates.path())?;
-    let pid = nozzle.id().context("the nozzle ended at once")?;
+    let nozzle = start_nozzle(scenario, &foundation, &hec, certificates.path())?;
+    let pid = nozzle.0.id();
     let streams = |connected: &Connected| connected.rlp + connected.gateway + connected.firehose >= 2;
     foundation.wait_connected(PATIENCE, streams).await.context("the nozzle did not subscribe")?;
 
@@ -130,7 +130,7 @@ async fn measure(scenario: &Scenario) -> anyhow::Result<String> {
     let arrived = wait_for_events(&hec, sent.published.total()).await;
     let (cpu, elapsed) = (cpu_seconds(pid)? - before, started.elapsed().as_secs_f64());
     let memory = peak_memory_mb(pid)?;
-    end(&mut nozzle, pid).await?;
+    end(nozzle).await?;
     let bytes = hec.snapshot().ledger.event_bytes;
     foundation.stop().await;
     hec.stop().await;
@@ -179,10 +179,10 @@ fn start_nozzle(
     foundation: &Foundation,
     hec: &HecServer,
     directory: &Path,
-) -> anyhow::Result<Child> {
+) -> anyhow::Result<Nozzle> {
     ensure!(scenario.nozzle.exists(), "{} is not there: cargo build --release", scenario.nozzle.display());
     let files = foundation.write_certificates(directory)?;
-    let mut command = tokio::process::Command::new(&scenario.nozzle);
+    let mut command = Program::new(&scenario.nozzle);
     command
         .env_clear()
         .env("API_ENDPOINT", foundation.api_url())
@@ -207,7 +207,18 @@ fn start_nozzle(
             .env("RLP_CERT_FILE", &files.identity.cert_file)
             .env("RLP_KEY_FILE", &files.identity.key_file);
     }
-    command.stdout(Stdio::inherit()).kill_on_drop(true).spawn().context("the nozzle cannot be started")
+    command.stdout(Stdio::inherit()).spawn().map(Nozzle).context("the nozzle cannot be started")
+}
+
+/// The process that is measured; it does not outlive this.
+struct Nozzle(Child);
+
+impl Drop for Nozzle {
+    fn drop(&mut self) {
+        // An error says that it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Waits until all events have arrived, or none has for a while; gives how many have.
@@ -226,14 +237,23 @@ async fn wait_for_events(hec: &HecServer, wanted: u64) -> u64 {
     }
 }
 
-async fn end(nozzle: &mut Child, pid: u32) -> anyhow::Result<()> {
-    let asked = tokio::process::Command::new("kill").arg(pid.to_string()).status().await?;
-    ensure!(asked.success(), "the nozzle cannot be told to end");
-    match timeout(PATIENCE, nozzle.wait()).await {
-        Ok(status) => ensure!(status?.success(), "the nozzle ended badly"),
-        Err(_) => bail!("the nozzle did not end"),
+async fn end(mut nozzle: Nozzle) -> anyhow::Result<()> {
+    let pid = nozzle.0.id();
+    ensure!(signal("TERM", pid)?, "the nozzle cannot be told to end");
+    let mut wait = spawn_blocking(move || nozzle.0.wait());
+    match timeout(PATIENCE, &mut wait).await {
+        Ok(status) => ensure!(status??.success(), "the nozzle ended badly"),
+        Err(_) => {
+            signal("KILL", pid)?;
+            let _ = wait.await;
+            bail!("the nozzle did not end within {PATIENCE:?}");
+        }
     }
     Ok(())
+}
+
+fn signal(name: &str, pid: u32) -> anyhow::Result<bool> {
+    Ok(Program::new("kill").args(["-s", name, &pid.to_string()]).status()?.success())
 }
 
 /// CPU time of a process so far, its threads and the kernel on its behalf.

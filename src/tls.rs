@@ -5,6 +5,7 @@
 //! alternative names: the common name alone, as old test certificates have it, never matches.
 
 pub mod cause;
+mod kept;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use rustls::crypto::{
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+pub use self::kept::KeptTls;
 
 /// Why a TLS configuration could not be made.
 #[derive(Debug, thiserror::Error)]

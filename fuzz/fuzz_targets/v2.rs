@@ -50,13 +50,13 @@ fn compare(theirs: &Envelope) {
             assert_eq!((counter.name, counter.delta, counter.total), (theirs.name.as_bytes(), theirs.delta, theirs.total));
         }
         (Some(Theirs::Gauge(theirs)), v2::Message::Gauge(bytes)) => {
-            let mut metrics = Vec::new();
-            v2::Metrics::new(bytes).for_each(|metric| metrics.push(metric)).expect("correct");
-            assert_eq!(metrics.len(), theirs.metrics.len());
-            for ((name, value), metric) in theirs.metrics.iter().zip(metrics) {
+            let mut theirs = theirs.metrics.iter();
+            let read = v2::Metrics::new(bytes).for_each(|metric| {
+                let (name, value) = theirs.next().expect("as many");
                 assert_eq!((metric.name, metric.unit), (name.as_bytes(), value.unit.as_bytes()));
                 assert_eq!(metric.value.to_bits(), value.value.to_bits());
-            }
+            });
+            assert_eq!((read, theirs.next()), (Ok(()), None));
         }
         (Some(Theirs::Timer(theirs)), v2::Message::Timer(bytes)) => {
             let timer = v2::Timer::parse(bytes).expect("correct");

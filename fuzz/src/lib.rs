@@ -1,5 +1,7 @@
 //! What the fuzz targets share.
 
+pub mod reference;
+
 use std::sync::{Arc, LazyLock};
 
 use firehose_nozzle::clock::UnixNanos;

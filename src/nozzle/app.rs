@@ -32,9 +32,10 @@ use crate::nozzle::ledger::{Drop as DropReason, Ledger, Snapshot};
 use crate::nozzle::metadata::Metadata;
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{self, FrameReceiver, FrameSender};
-use crate::nozzle::source::{PlanError, Platform, Renewal, SelectorKinds, SourceKind, SourcePlan, Sources};
+use crate::nozzle::source::{PlanError, Platform, SelectorKinds, SourceKind, SourcePlan, Sources};
 use crate::nozzle::status::StatusView;
 use crate::nozzle::upstream::Upstream;
+use crate::nozzle::upstream::watch::Watch;
 use crate::nozzle::watcher;
 use crate::nozzle::worker::{Stages, Worker};
 use crate::task::Tasks;
@@ -145,7 +146,9 @@ impl App {
         let mut line = Tasks::new();
 
         let metadata = self.start_metadata(&mut side, &ended);
-        let plan = source_plan(config, &self.foundation);
+        let upstream = Arc::new(Upstream::default());
+        let mut plan = source_plan(config, &self.foundation);
+        plan.watch = Some(Arc::new(Watch::new(Arc::clone(&upstream))));
         tracing::info!(
             source = plan.kind.label(),
             streams = plan.streams,
@@ -154,7 +157,6 @@ impl App {
             "reading from loggregator"
         );
         let (sources, reading) = Sources::start(plan, self.sender, shutdown.child_token())?;
-        let upstream = Arc::new(Upstream::default());
         let view = StatusView {
             started: Instant::now(),
             upstream: Arc::clone(&upstream),
@@ -222,20 +224,20 @@ impl App {
     }
 }
 
-/// Where to read from. Decided from the configuration alone, or left to what the API root names:
+/// Where to read from, without a watch stream. Decided from the configuration alone, or left to what the API root names:
 /// instances that differed would get everything twice.
 pub(super) fn source_plan(config: &Config, foundation: &Foundation) -> SourcePlan {
     let source = &config.source;
     let platform = || Platform {
         foundation: foundation.clone(),
-        tls: config.cf_tls.clone(),
+        tls: config.cf_tls.clone().into(),
         proxies: config.proxies.clone(),
     };
     let kind = match (source.choice, &source.rlp) {
         (SourceChoice::Auto | SourceChoice::Grpc, Some(rlp)) => SourceKind::Grpc {
             address: rlp.address.clone(),
             server_name: rlp.server_name.clone(),
-            tls: rlp.tls.clone(),
+            tls: rlp.tls.clone().into(),
         },
         // The configuration has a reverse log proxy where the choice is gRPC.
         (SourceChoice::Auto | SourceChoice::Grpc, None) => SourceKind::Auto(platform()),
@@ -248,7 +250,8 @@ pub(super) fn source_plan(config: &Config, foundation: &Foundation) -> SourcePla
         shard_id: source.shard_id.clone(),
         kinds: selector_kinds(config.events),
         idle_timeout: source.idle_timeout,
-        renewal: Renewal::default(),
+        renewal: source.renewal,
+        watch: None,
     }
 }
 

@@ -11,6 +11,9 @@
 //! - Streams fail independently. Each tells why it ended ([`End`]), by one policy it connects
 //!   again ([`reconnect`]), and it never gives up.
 //! - A stream that is silent for too long is replaced, however open it looks.
+//! - Beside them, v2 sources get a watch stream, which asks for a copy of what the platform tells of its losses
+//!   and of its life. What it brings is read on the spot ([`upstream`](crate::nozzle::upstream)) and never queued; its failure
+//!   stops nothing.
 //! - The old connection is closed before the new one is opened; except that a stream which the
 //!   platform is going to end for its age is renewed before (`renewal`).
 //! - Where to read from follows from the configuration and the API root alone, never from a failure
@@ -19,6 +22,7 @@
 //! Not done here: decoding, and counting envelopes.
 
 mod auto;
+mod board;
 mod codec;
 mod dial;
 mod end;
@@ -52,20 +56,23 @@ use rustls::pki_types::ServerName;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
+use self::board::{Board, Place};
 pub use self::end::{End, Severity};
+use self::idle::Pulse;
 pub use self::renewal::Renewal;
 use self::renewal::Renewer;
 use self::report::Reports;
 pub use self::selectors::SelectorKinds;
+use self::selectors::Wanted;
 use self::session::Connector;
-use self::status::{Board, Place};
-pub use self::status::{LastEnd, SourcesStatus, StreamState, StreamStatus};
-use self::stream::Stream;
+pub use self::status::{LastEnd, SourcesStatus, StreamState, StreamStatus, WatchStatus};
+use self::stream::{Sink, Stream, StreamName};
 use crate::nozzle::cf::Foundation;
 use crate::nozzle::queue::FrameSender;
+use crate::nozzle::upstream::watch::Watch;
 use crate::proxy::ProxySettings;
 use crate::task::Tasks;
-use crate::tls::ClientTls;
+use crate::tls::KeptTls;
 
 /// Between the starts of two streams, so that they do not hit the same server at one moment.
 const START_STAGGER: Duration = Duration::from_millis(100);
@@ -85,6 +92,8 @@ pub struct SourcePlan {
     pub idle_timeout: Option<Duration>,
     /// When streams are renewed, where the platform ends them for their age.
     pub renewal: Renewal,
+    /// Who reads the watch stream; without it there is none. v1 has none in any case.
+    pub watch: Option<Arc<Watch>>,
 }
 
 /// Where to read from.
@@ -97,7 +106,7 @@ pub enum SourceKind {
         /// The name its certificate must be for (RLP_SERVER_NAME).
         server_name: String,
         /// Whom to trust, and the client certificate.
-        tls: ClientTls,
+        tls: KeptTls,
     },
     /// The RLP gateway.
     Gateway(Platform),
@@ -114,7 +123,7 @@ pub struct Platform {
     /// so that nothing has to be up when the nozzle starts.
     pub foundation: Foundation,
     /// Whom to trust.
-    pub tls: ClientTls,
+    pub tls: KeptTls,
     /// What is reached through a proxy.
     pub proxies: ProxySettings,
 }
@@ -154,7 +163,7 @@ impl Sources {
         stop: CancellationToken,
     ) -> Result<(Self, impl Future<Output = Result<(), JoinError>> + Send + 'static), PlanError> {
         let connectors = match plan.kind {
-            SourceKind::Auto(_) => Vec::new(),
+            SourceKind::Auto(_) => Connectors::default(),
             _ => plan.connectors()?,
         };
         let board = Board::new(plan.kind.label(), plan.streams.get());
@@ -180,7 +189,7 @@ impl Sources {
 
 async fn run(
     mut plan: SourcePlan,
-    mut connectors: Vec<Connector>,
+    mut connectors: Connectors,
     sender: FrameSender,
     board: Arc<Board>,
     stop: CancellationToken,
@@ -198,37 +207,81 @@ async fn run(
             }
         };
     }
-    let renewer = matches!(plan.kind, SourceKind::Gateway(_)).then(|| Renewer::new(plan.renewal));
     let mut tasks = Tasks::new();
-    for ((connector, place), number) in connectors.into_iter().zip(places).zip(0_u32..) {
-        let index = number as usize;
-        let stream = Stream {
-            index,
-            connector,
-            place,
-            sender: sender.clone(),
-            idle_timeout: plan.idle_timeout,
-            renewer: renewer.clone(),
-            reports: Reports::new(index),
-            stop: stop.clone(),
-        };
-        tasks.spawn("source stream", stream.run(START_STAGGER.saturating_mul(number)));
+    let mut start_after = Duration::ZERO;
+    for stream in streams(&plan, connectors, places, &board, sender, &stop) {
+        tasks.spawn("source stream", stream.run(start_after));
+        start_after += START_STAGGER;
     }
-    // The queue closes with the last stream.
-    drop(sender);
     while let Some(joined) = tasks.join_next().await {
         joined?;
     }
     Ok(())
 }
 
+/// The streams of a plan, the watch stream last. The queue closes with the last one that has its `sender`.
+fn streams(
+    plan: &SourcePlan,
+    connectors: Connectors,
+    places: Vec<Place>,
+    board: &Arc<Board>,
+    sender: FrameSender,
+    stop: &CancellationToken,
+) -> Vec<Stream> {
+    let renewer = matches!(plan.kind, SourceKind::Gateway(_)).then(|| Renewer::new(plan.renewal));
+    // A gateway's stream is never silent: its heartbeats do not depend on what is selected.
+    let may_be_silent = matches!(plan.kind, SourceKind::Grpc { .. });
+    let (data, watch) = (Pulse::default(), Pulse::default());
+    let stream = |name, connector, place, sink| Stream {
+        name,
+        connector,
+        sink,
+        place,
+        idle_timeout: plan.idle_timeout,
+        pulse: data.clone(),
+        elsewhere: may_be_silent.then(|| watch.clone()),
+        renewer: renewer.clone(),
+        reports: Reports::new(name),
+        stop: stop.clone(),
+    };
+    let mut streams: Vec<_> = (connectors.data.into_iter().zip(places).enumerate())
+        .map(|(index, (connector, place))| {
+            stream(StreamName::Data(index), connector, place, Sink::Queue(sender.clone()))
+        })
+        .collect();
+    if let Some((connector, reader)) = connectors.watch.zip(plan.watch.clone()) {
+        let place = Place::of_watch(board, &reader);
+        let of_watch = stream(StreamName::Watch, connector, place, Sink::Watch(reader));
+        streams.push(Stream {
+            pulse: watch.clone(),
+            elsewhere: may_be_silent.then(|| data.clone()),
+            // Old and new would both get a copy; what comes between the two is in the next sums.
+            renewer: None,
+            ..of_watch
+        });
+    }
+    streams
+}
+
+/// What opens the streams of a plan.
+#[derive(Debug, Default)]
+struct Connectors {
+    data: Vec<Connector>,
+    watch: Option<Connector>,
+}
+
 impl SourcePlan {
-    fn connectors(&self) -> Result<Vec<Connector>, PlanError> {
-        (0..self.streams.get()).map(|_| self.connector()).collect()
+    fn connectors(&self) -> Result<Connectors, PlanError> {
+        let wanted = Wanted::Share { shard_id: self.shard_id.clone(), kinds: self.kinds };
+        let data = (0..self.streams.get()).map(|_| self.connector(&wanted)).collect::<Result<_, _>>()?;
+        let watched =
+            self.watch.is_some() && matches!(self.kind, SourceKind::Grpc { .. } | SourceKind::Gateway(_));
+        let watch = watched.then(|| self.connector(&Wanted::Watch)).transpose()?;
+        Ok(Connectors { data, watch })
     }
 
     /// `Auto` counts as what it is when nothing else is named.
-    fn connector(&self) -> Result<Connector, PlanError> {
+    fn connector(&self, wanted: &Wanted) -> Result<Connector, PlanError> {
         let (shard_id, kinds) = (self.shard_id.clone(), self.kinds);
         match &self.kind {
             SourceKind::Firehose(_) | SourceKind::Auto(_) if !kinds.any_in_v1() => {
@@ -240,10 +293,10 @@ impl SourcePlan {
             SourceKind::Grpc { address, server_name, tls } => {
                 let name = ServerName::try_from(server_name.clone())
                     .map_err(|_| PlanError::ServerName(server_name.clone()))?;
-                Ok(Connector::Grpc(grpc::Connector::new(address.clone(), name, tls.clone(), shard_id, kinds)))
+                Ok(Connector::Grpc(grpc::Connector::new(address.clone(), name, tls.clone(), wanted)))
             }
             SourceKind::Gateway(platform) => {
-                Ok(Connector::Gateway(gateway::Connector::new(platform.clone(), &shard_id, kinds)))
+                Ok(Connector::Gateway(gateway::Connector::new(platform.clone(), wanted)))
             }
             SourceKind::Firehose(platform) | SourceKind::Auto(platform) => {
                 Ok(Connector::Firehose(firehose::Connector::new(platform.clone(), shard_id, kinds)))

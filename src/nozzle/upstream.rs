@@ -1,16 +1,27 @@
 //! What Loggregator says it lost before the nozzle could read it.
 //!
 //! The platform tells nobody in the stream that it drops; only its own metrics and a few log notices
-//! do. They are recognised here, wherever they pass by, and counted beside the ledger: what was
-//! never received cannot be part of its balance. None of them names the consumer, so a neighbour's
-//! loss looks like one's own.
+//! do. They are counted beside the ledger: what was never received cannot be part of its balance. None of them
+//! names the consumer, so a neighbour's loss looks like one's own.
+//!
+//! From v2 sources each instance asks for the platform's counters and events by a stream of its own
+//! ([`watch`]), whatever EVENTS selects and however many instances share the rest. v1 has no
+//! such selection: there they are recognised where they pass by ([`passing`]). Notices are log
+//! lines of an app, and are recognised where those pass by, from every source.
+
+mod emitters;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::nozzle::event::{Body, Event};
 use crate::nozzle::ledger::reasons;
+use crate::nozzle::queue::FrameKind;
 use crate::nozzle::wire::tags::Key;
+
+/// The title of the event that tells of a slow consumer.
+const SLOW_CONSUMER: &[u8] = b"Traffic Controller has disconnected slow consumer";
 
 reasons! {
     /// Where the platform lost envelopes.
@@ -47,19 +58,25 @@ impl Loss {
     }
 }
 
-/// Recognises a sign of loss, and how much it says was lost.
+/// Recognises a sign of loss in an event that came in frames of this kind, and how much it says was lost.
+///
+/// Not what the watch stream brings: where there is one, that would be counted twice.
 #[inline]
-pub fn loss(event: &Event<'_>) -> Option<(Loss, u64)> {
+pub fn passing(event: &Event<'_>, kind: FrameKind) -> Option<(Loss, u64)> {
     match event.body {
-        Body::Counter { name, delta, .. } if delta > 0 => counter(event, name).map(|loss| (loss, delta)),
-        Body::PlatformEvent { title: b"Traffic Controller has disconnected slow consumer", .. } => {
-            Some((Loss::SlowConsumer, 1))
-        }
         Body::Log { payload, source_type: b"LGR", .. } => notice(payload).map(|lost| (Loss::LogNotice, lost)),
+        Body::Counter { delta: 0, .. } => None,
+        Body::Counter { name: b"TruncatingBuffer.DroppedMessages", delta, .. } => {
+            Some((Loss::TruncatingBuffer, delta))
+        }
+        Body::Counter { name, delta, .. } if kind == FrameKind::V1Envelope => {
+            counter(event, name).map(|loss| (loss, delta))
+        }
         _ => None,
     }
 }
 
+/// The platform's own counters, as v1 has them.
 fn counter(event: &Event<'_>, name: &[u8]) -> Option<Loss> {
     match (name, event.head.origin) {
         (b"dropped", b"loggregator.doppler") if event.tags.text(Key::Direction) == b"ingress" => {
@@ -68,7 +85,6 @@ fn counter(event: &Event<'_>, name: &[u8]) -> Option<Loss> {
         (b"dropped", b"loggregator.doppler") => Some(Loss::RouterEgress),
         (b"dropped", b"loggregator.rlp") => Some(Loss::RlpEgress),
         (b"doppler_proxy.slow_consumer", _) => Some(Loss::SlowConsumer),
-        (b"TruncatingBuffer.DroppedMessages", _) => Some(Loss::TruncatingBuffer),
         _ => None,
     }
 }

@@ -353,7 +353,7 @@ impl Stages {
         let intake = &mut self.intake;
         if !passage.parked_before {
             intake.received += 1;
-            if let Some(lost) = upstream::loss(event) {
+            if let Some(lost) = upstream::passing(event, passage.kind) {
                 self.upstream.add(lost);
             }
         }

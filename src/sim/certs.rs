@@ -95,6 +95,14 @@ impl Authority {
         self.issue(&[name], ExtendedKeyUsagePurpose::ClientAuth, Validity::Now)
     }
 
+    /// A client certificate that ended years ago.
+    ///
+    /// # Errors
+    /// As [`Authority::server`].
+    pub fn expired_client(&self, name: &str) -> Result<Leaf, CertError> {
+        self.issue(&[name], ExtendedKeyUsagePurpose::ClientAuth, Validity::Past)
+    }
+
     /// Writes the authority's certificate to `<directory>/<stem>.crt`.
     ///
     /// # Errors

@@ -51,7 +51,9 @@ pub(super) mod testing;
 pub use capi::{App, CloudController, Organization, Space};
 pub use config::{FoundationConfig, LogStream, Transport, V1Firehose};
 pub use faults::{End, Fault, Target};
-pub use gateway::{Chunks, GatewayConfig, JsonStyle, LineEnd, Spacing, Spelling, StreamForm, Upstream};
+pub use gateway::{
+    Chunks, GatewayConfig, HttpVersions, JsonStyle, LineEnd, Spacing, Spelling, StreamForm, Upstream,
+};
 pub use metrics::SelfMetrics;
 pub use stats::{Connected, Protocol, StreamId, StreamStats, Totals};
 pub use traffic::Patience;
@@ -121,9 +123,9 @@ impl Foundation {
         let authority = Authority::new("simulated foundation")?;
         let server = authority.server(&["localhost", "127.0.0.1", RLP_SERVER_NAME])?;
         // Like the platform's, all of them offer HTTP/2, over which no websocket can be had.
-        let https = || match config.transport {
+        let https = |http: HttpVersions| match config.transport {
             Transport::Plain => Ok(None),
-            Transport::Tls => server.server_config(None, &["h2", "http/1.1"]).map(Some),
+            Transport::Tls => server.server_config(None, http.alpn()).map(Some),
         };
         let scheme = match config.transport {
             Transport::Plain => "",
@@ -143,7 +145,8 @@ impl Foundation {
         let gateway =
             Gateway::new(Arc::clone(&router), Arc::clone(&gate), uaa.clone(), capi.clone(), config.gateway);
         let routes = gateway.routes();
-        let log_stream = Listener::start("gateway", https()?, HTTP_CONNECTIONS_MAX, |_| routes).await?;
+        let log_stream =
+            Listener::start("gateway", https(config.gateway.http)?, HTTP_CONNECTIONS_MAX, |_| routes).await?;
         let traffic_controller = TrafficController::new(
             Arc::clone(&router),
             uaa.clone(),
@@ -153,14 +156,17 @@ impl Foundation {
         );
         let routes = traffic_controller.routes();
         let traffic =
-            Listener::start("traffic controller", https()?, HTTP_CONNECTIONS_MAX, |_| routes).await?;
+            Listener::start("traffic controller", https(HttpVersions::Both)?, HTTP_CONNECTIONS_MAX, |_| {
+                routes
+            })
+            .await?;
         let links = Links {
             logging: (config.v1 == V1Firehose::Advertised)
                 .then(|| format!("ws{scheme}://{}", traffic.address())),
             log_stream: (config.log_stream == LogStream::Advertised)
                 .then(|| format!("http{scheme}://{}", log_stream.address())),
         };
-        let api = Listener::start("api", https()?, HTTP_CONNECTIONS_MAX, |address| {
+        let api = Listener::start("api", https(HttpVersions::Both)?, HTTP_CONNECTIONS_MAX, |address| {
             let base_url = format!("http{scheme}://{address}");
             capi.set_base_url(base_url.clone());
             api::routes(&base_url, &links, &uaa, &capi)

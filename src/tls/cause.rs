@@ -67,7 +67,7 @@ fn explain_certificate(cause: &CertificateError) -> String {
         CertificateError::NotValidForNameContext { expected, presented } => format!(
             "the server's certificate is not for the expected name {:?} but for {}",
             expected.to_str(),
-            presented.join(", ")
+            presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")
         ),
         CertificateError::BadSignature => {
             "the server's certificate names a trusted CA but is not signed by its key; \
@@ -77,6 +77,12 @@ fn explain_certificate(cause: &CertificateError) -> String {
         CertificateError::Revoked => "the server's certificate is revoked".to_owned(),
         other => format!("the server's certificate is not acceptable: {other}"),
     }
+}
+
+/// A name out of the TLS library's notation of it, such as `DnsName("a.example")`.
+fn plain(presented: &str) -> &str {
+    let inner = presented.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')'));
+    inner.unwrap_or(presented).trim_matches('"')
 }
 
 fn explain_alert(alert: AlertDescription) -> String {
@@ -136,7 +142,10 @@ mod tests {
             (rustls::Error::InvalidCertificate(expired), "expired on 2020-09-13"),
             (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), "unknown CA"),
             (rustls::Error::InvalidCertificate(CertificateError::BadSignature), "not signed by its key"),
-            (rustls::Error::InvalidCertificate(name(&["a", "b"])), "\"reverselogproxy\" but for a, b"),
+            (
+                rustls::Error::InvalidCertificate(name(&["DnsName(\"a\")", "IpAddress(::1)", "b"])),
+                "\"reverselogproxy\" but for a, ::1, b",
+            ),
             (rustls::Error::InvalidCertificate(name(&[])), "only a common name, no subject alternative name"),
             (
                 rustls::Error::AlertReceived(AlertDescription::CertificateRequired),

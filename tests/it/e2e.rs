@@ -5,6 +5,7 @@
 //! duplicates are computed from those in what Splunk has, never from what the nozzle believes; each
 //! test ends in [`World::finish`], which compares the two.
 
+mod faults;
 mod flow;
 mod full;
 mod hec_busy;
@@ -16,11 +17,12 @@ mod hec_slow;
 mod hec_token;
 mod malformed;
 mod metadata;
+mod migration;
 mod recorded;
 mod shard;
 mod shutdown;
-mod sources;
 mod verdict;
+mod watch;
 mod world;
 
 use verdict::Verdict;

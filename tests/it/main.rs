@@ -15,6 +15,7 @@ mod gateway;
 mod golden;
 mod golden_events;
 mod golden_frames;
+mod golden_ways;
 mod hec_poison;
 mod structure;
 mod tools;

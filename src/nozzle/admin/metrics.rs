@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use crate::hec::status::EndpointStatus;
 use crate::hec::{self, GateState};
+use crate::nozzle::source::{SourcesStatus, StreamState, WatchStatus};
 use crate::nozzle::status::Status;
 
 /// What the format is called.
@@ -87,8 +88,7 @@ pub(super) fn render(status: &Status) -> String {
     page.gauge("nozzle_queue_capacity_bytes", "QUEUE_MAX_BYTES.", status.queue.capacity_bytes);
     page.gauge("nozzle_delivery_bytes", "Bytes of batches waiting for HEC.", status.delivery.bytes);
     page.gauge("nozzle_delivery_capacity_bytes", "DELIVERY_MAX_BYTES.", status.delivery.capacity_bytes);
-    page.gauge("nozzle_streams_connected", "Open streams from Loggregator.", status.source.connected);
-    page.counter("nozzle_stream_gaps_total", "How often no stream was open any more.", status.source.gaps);
+    streams(&mut page, &status.source);
     page.counter("nozzle_hec_requests_total", "Requests with events.", status.hec.counters.requests);
     page.counter(
         "nozzle_hec_resends_total",
@@ -136,6 +136,17 @@ fn endpoints(page: &mut Page, hec: &hec::Status) {
             page.line(format_args!("{name}{{url=\"{url}\",address=\"{address}\",site=\"{site}\"}} {value}"));
         }
     }
+}
+
+fn streams(page: &mut Page, source: &SourcesStatus) {
+    page.gauge("nozzle_streams_connected", "Open streams from Loggregator.", source.connected);
+    page.counter("nozzle_stream_gaps_total", "How often no stream was open any more.", source.gaps);
+    let Some(WatchStatus { stream, read }) = &source.watch else { return };
+    let connected = u8::from(stream.state == StreamState::Connected);
+    page.gauge("nozzle_watch_connected", "1 if the stream that tells of upstream losses is open.", connected);
+    page.counter("nozzle_watch_connects_total", "How often it was opened.", stream.connects);
+    page.counter("nozzle_watch_envelopes_total", "Counters and events of the platform read.", read.envelopes);
+    page.counter("nozzle_watch_malformed_total", "What of it could not be decoded.", read.malformed);
 }
 
 #[derive(Default)]

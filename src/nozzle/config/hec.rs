@@ -168,7 +168,7 @@ fn read_dead_letters(reader: &mut Reader) -> Option<Option<DeadLetterConfig>> {
 fn read_tls(reader: &mut Reader) -> Option<ClientTls> {
     let verification = verification(reader, &SKIP_SSL_VALIDATION_SPLUNK);
     let ca_file = reader.optional(&SPLUNK_CA_FILE, parse::file);
-    let identity = identity(reader, &SPLUNK_CLIENT_CERT_FILE, &SPLUNK_CLIENT_KEY_FILE);
+    let identity = identity(reader, &SPLUNK_CLIENT_CERT_FILE, &SPLUNK_CLIENT_KEY_FILE, parse::file);
     Some(ClientTls { ca_file: ca_file?, identity: identity?, verification: verification? })
 }
 

@@ -148,6 +148,11 @@ pub(super) fn folder(setting: &Setting, text: &str) -> Parsed<PathBuf> {
     if Path::new(text).is_dir() { Ok(PathBuf::from(text)) } else { Err(form(setting)) }
 }
 
+/// The path of a file that need not be there yet.
+pub(super) fn later_file(setting: &Setting, text: &str) -> Parsed<PathBuf> {
+    if text.trim().is_empty() { Err(form(setting)) } else { Ok(PathBuf::from(text)) }
+}
+
 /// `host:port`; an IPv6 address stands in brackets.
 pub(super) fn host_port(setting: &Setting, text: &str) -> Parsed<String> {
     let (host, port) = text.rsplit_once(':').ok_or_else(|| form(setting))?;

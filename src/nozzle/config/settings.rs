@@ -145,6 +145,8 @@ pub enum Kind {
     File,
     /// A folder that exists.
     Folder,
+    /// A file that may come and change while the nozzle runs.
+    LaterFile,
     /// Host name or address, and port.
     HostPort,
     /// IP address and port.
@@ -181,6 +183,7 @@ impl Kind {
             Self::Proxy => proxy::PROXY_FORM.into(),
             Self::File => "the path of a file that exists".into(),
             Self::Folder => "the path of a folder that exists".into(),
+            Self::LaterFile => "the path of a file".into(),
             Self::HostPort => "a host and a port".into(),
             Self::Socket => "an IP address and a port".into(),
             Self::LogFilter => "error, warn, info, debug, trace, off or a filter by module".into(),
@@ -202,7 +205,7 @@ impl Kind {
             Self::List => "NAMES",
             Self::Pairs => "PAIRS",
             Self::Proxy => "PROXY",
-            Self::File => "FILE",
+            Self::File | Self::LaterFile => "FILE",
             Self::Folder => "FOLDER",
             Self::HostPort => "HOST:PORT",
             Self::Socket => "ADDRESS:PORT",

@@ -1,15 +1,17 @@
 //! How the firehose is read.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parse;
-use super::reader::Reader;
+use super::reader::{Parsed, Reader};
 use super::settings::Setting;
 use super::settings::input::{
     FIREHOSE_KEEP_ALIVE, FIREHOSE_SUBSCRIPTION_ID, LOGGREGATOR_SOURCE, LOGGREGATOR_STREAMS, RLP_ADDRESS,
     RLP_CA_FILE, RLP_CERT_FILE, RLP_KEY_FILE, RLP_SERVER_NAME,
 };
+use crate::nozzle::source::Renewal;
 use crate::tls::{ClientTls, Identity, Verification};
 
 /// The shortest idle time obeyed: a shorter one would replace streams without end.
@@ -28,6 +30,8 @@ pub struct SourceConfig {
     pub shard_id: String,
     /// The reverse log proxy, if one is configured; always there when `choice` is `Grpc`.
     pub rlp: Option<RlpConfig>,
+    /// When streams of the gateway are renewed. No setting: the platform's limit is none either.
+    pub renewal: Renewal,
 }
 
 /// Which of the platform's sources is read.
@@ -87,6 +91,7 @@ impl SourceConfig {
             idle_timeout: idle_timeout?,
             shard_id: shard_id?,
             rlp: rlp?,
+            renewal: Renewal::default(),
         })
     }
 }
@@ -105,8 +110,8 @@ fn at_least(reader: &mut Reader, given: Duration) -> Option<Duration> {
 fn read_rlp(reader: &mut Reader) -> Option<Option<RlpConfig>> {
     let address = reader.optional(&RLP_ADDRESS, parse::host_port);
     let server_name = reader.value(&RLP_SERVER_NAME, parse::word);
-    let ca_file = reader.optional(&RLP_CA_FILE, parse::file);
-    let identity = identity(reader, &RLP_CERT_FILE, &RLP_KEY_FILE);
+    let ca_file = reader.optional(&RLP_CA_FILE, parse::later_file);
+    let identity = identity(reader, &RLP_CERT_FILE, &RLP_KEY_FILE, parse::later_file);
     if !reader.is_given(&RLP_ADDRESS) {
         for setting in [&RLP_SERVER_NAME, &RLP_CA_FILE, &RLP_CERT_FILE, &RLP_KEY_FILE] {
             if reader.is_given(setting) {
@@ -130,9 +135,10 @@ pub(super) fn identity(
     reader: &mut Reader,
     certificate: &'static Setting,
     key: &'static Setting,
+    file: fn(&Setting, &str) -> Parsed<PathBuf>,
 ) -> Option<Option<Identity>> {
-    let cert_file = reader.optional(certificate, parse::file);
-    let key_file = reader.optional(key, parse::file);
+    let cert_file = reader.optional(certificate, file);
+    let key_file = reader.optional(key, file);
     match (cert_file?, key_file?) {
         (Some(cert_file), Some(key_file)) => Some(Some(Identity { cert_file, key_file })),
         (None, None) => Some(None),

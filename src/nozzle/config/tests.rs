@@ -107,11 +107,11 @@ fn every_setting_in_use_is_read() {
 fn every_example_is_accepted() {
     for setting in settings::all().filter(|setting| !matches!(setting.kind, Kind::File | Kind::Folder)) {
         let example = setting.example.replace(' ', if setting.confidential { "-" } else { " " });
-        let mut more = vec![(setting.name, example.as_str())];
+        let mut more = Vec::new();
         if setting.name.starts_with("RLP_") {
-            more.push(("RLP_CERT_FILE", "Cargo.toml"));
-            more.push(("RLP_KEY_FILE", "Cargo.toml"));
+            more.extend([("RLP_CERT_FILE", "cert.pem"), ("RLP_KEY_FILE", "key.pem")]);
         }
+        more.push((setting.name, example.as_str()));
         let result = load(&more).map(|_| ());
         assert_eq!(result, Ok(()), "{}", setting.name);
     }

@@ -7,10 +7,11 @@
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::board::Place;
 use super::end::End;
 use super::reconnect::{Life, Reconnect};
 use super::report::Reports;
-use super::status::Place;
+use super::stream::StreamName;
 use super::{PlanError, Platform, SourceKind};
 use crate::causes::chain;
 
@@ -20,7 +21,7 @@ pub(super) async fn settle(
     places: &[Place],
     stop: &CancellationToken,
 ) -> Option<SourceKind> {
-    let reports = Reports::new(0);
+    let reports = Reports::new(StreamName::Data(0));
     let mut policy = Reconnect::default();
     loop {
         let end = match stop.run_until_cancelled(platform.foundation.root()).await? {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
@@ -22,8 +23,9 @@ use tokio_util::either::Either;
 use super::end::End;
 use super::tunnel;
 use crate::causes::chain;
+use crate::clock::millis;
 use crate::proxy::Proxy;
-use crate::tls::{ClientTls, cause};
+use crate::tls::{KeptTls, cause};
 
 /// The longest wait for a name to be resolved.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,7 +58,7 @@ pub(super) struct Peer<'a> {
 #[derive(Debug)]
 pub(super) struct PeerTls<'a> {
     /// Whom to trust and who we are; its files are read each time.
-    pub(super) client: &'a ClientTls,
+    pub(super) client: &'a KeptTls,
     /// The name the certificate must be for.
     pub(super) server_name: ServerName<'static>,
     /// The protocols to offer, the best first.
@@ -123,13 +125,13 @@ async fn through(proxy: &Proxy, address: &str) -> Result<Socket, End> {
     Ok(socket)
 }
 
-/// Builds the TLS configuration on a thread that may block: it reads files.
-async fn tls_config(client: &ClientTls, alpn: &[&str]) -> Result<rustls::ClientConfig, End> {
+/// Gets the TLS configuration on a thread that may block: it reads files.
+async fn tls_config(client: &KeptTls, alpn: &[&str]) -> Result<rustls::ClientConfig, End> {
     let client = client.clone();
     let built = spawn_blocking(move || client.rustls())
         .await
         .map_err(|error| End::Protocol(format!("reading the TLS files failed: {error}")))?;
-    let mut config = built.map_err(End::TlsFiles)?;
+    let mut config = rustls::ClientConfig::clone(&*built.map_err(End::TlsFiles)?);
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(config)
 }
@@ -193,13 +195,22 @@ impl Fault {
 #[derive(Debug)]
 pub(super) struct WireLog {
     address: String,
+    opened: Instant,
+    /// Milliseconds from then to the latest byte from the peer.
+    last_read_ms: AtomicU64,
     answered: watch::Sender<bool>,
     fault: Mutex<Option<Fault>>,
 }
 
 impl WireLog {
     fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), answered: watch::Sender::new(false), fault: Mutex::new(None) }
+        Self {
+            address: address.to_owned(),
+            opened: Instant::now(),
+            last_read_ms: AtomicU64::new(0),
+            answered: watch::Sender::new(false),
+            fault: Mutex::new(None),
+        }
     }
 
     /// Waits for the first byte from the peer: with TLS 1.3 only that tells that it has accepted
@@ -212,6 +223,12 @@ impl WireLog {
     /// How the wire broke, if it did.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long nothing has come from the peer.
+    pub(super) fn silence(&self) -> Duration {
+        let last_read = Duration::from_millis(self.last_read_ms.load(Relaxed));
+        self.opened.elapsed().saturating_sub(last_read)
     }
 
     /// Whom the wire leads to.
@@ -239,6 +256,7 @@ impl WireLog {
     }
 
     fn note_read(&self) {
+        self.last_read_ms.store(millis(self.opened.elapsed()), Relaxed);
         if !*self.answered.borrow() {
             self.answered.send_replace(true);
         }

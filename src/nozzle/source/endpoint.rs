@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use super::dial::{Peer, PeerTls};
 use crate::proxy::Proxy;
-use crate::tls::ClientTls;
+use crate::tls::KeptTls;
 
 /// A server, taken apart as the protocols need it.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Endpoint {
     /// How to get there: with TLS that offers the protocols `alpn`, through a proxy or not.
     pub(super) fn peer<'a>(
         &'a self,
-        client: &'a ClientTls,
+        client: &'a KeptTls,
         alpn: &'static [&'static str],
         proxy: Option<&'a Proxy>,
     ) -> Peer<'a> {

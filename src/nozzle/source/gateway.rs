@@ -8,7 +8,7 @@
 mod answer;
 mod body;
 mod request;
-mod sse;
+pub mod sse;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::Platform;
 use super::dial::{WireLog, dial};
 use super::end::End;
 use super::group::{Fill, Gatherer, Group, GroupLimits, Unit};
-use super::selectors::{SelectorKinds, gateway_query};
+use super::selectors::Wanted;
 use crate::causes::chain;
 use crate::nozzle::cf::root::RootError;
 use crate::nozzle::cf::token::TokenSource;
@@ -42,8 +42,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(platform: Platform, shard_id: &str, kinds: SelectorKinds) -> Self {
-        Self { platform, query: gateway_query(shard_id, kinds) }
+    pub(super) fn new(platform: Platform, wanted: &Wanted) -> Self {
+        Self { platform, query: wanted.gateway_query() }
     }
 
     /// Opens a stream. A refused token is replaced once, at once.
@@ -96,7 +96,7 @@ struct Events {
 
 impl Session {
     fn new(body: Body, log: Arc<WireLog>) -> Self {
-        Self { events: Events { body, reader: Reader::new(), log }, gatherer: Gatherer::new(GROUP) }
+        Self { events: Events { body, reader: Reader::default(), log }, gatherer: Gatherer::new(GROUP) }
     }
 
     /// Where the stream leads.
@@ -127,13 +127,13 @@ impl Events {
                 // Bytes without a whole event are life all the same.
                 Poll::Ready(self.unit().unwrap_or(Ok(Unit::Life)))
             }
-            Some(Err(error)) => Poll::Ready(Err(self.log.end(|| chain(&error)))),
+            Some(Err(error)) => Poll::Ready(Err(self.body.end(&self.log, &error))),
             None => Poll::Ready(Err(self.end_of_body())),
         }
     }
 
     fn unit(&mut self) -> Option<Result<Unit, End>> {
-        Some(match self.reader.next()? {
+        Some(match self.reader.next_event()? {
             Event::Data(data) => Ok(Unit::Frame(data)),
             Event::Life => Ok(Unit::Life),
             Event::TooLong => Ok(Unit::Malformed),

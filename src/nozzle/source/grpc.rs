@@ -25,11 +25,11 @@ use super::codec::RawBatches;
 use super::dial::{Peer, PeerTls, WireLog, dial};
 use super::end::{End, peer_text};
 use super::group::{Fill, Gatherer, Group, GroupLimits, Unit};
-use super::http2::Connection;
-use super::selectors::{SelectorKinds, selectors};
+use super::http2::{self, Connection};
+use super::selectors::Wanted;
 use crate::causes::chain;
 use crate::proto::loggregator::EgressBatchRequest;
-use crate::tls::ClientTls;
+use crate::tls::KeptTls;
 
 /// The largest message accepted. A hundred envelopes of 60 KiB make 6 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -50,7 +50,7 @@ const METHOD: PathAndQuery = PathAndQuery::from_static("/loggregator.v2.Egress/B
 pub(super) struct Connector {
     address: String,
     server_name: ServerName<'static>,
-    tls: ClientTls,
+    tls: KeptTls,
     request: EgressBatchRequest,
 }
 
@@ -58,18 +58,10 @@ impl Connector {
     pub(super) fn new(
         address: String,
         server_name: ServerName<'static>,
-        tls: ClientTls,
-        shard_id: String,
-        kinds: SelectorKinds,
+        tls: KeptTls,
+        wanted: &Wanted,
     ) -> Self {
-        let request = EgressBatchRequest {
-            shard_id,
-            selectors: selectors(kinds),
-            // Otherwise every tag comes wrapped in a message of its own.
-            use_preferred_tags: true,
-            ..EgressBatchRequest::default()
-        };
-        Self { address, server_name, tls, request }
+        Self { address, server_name, tls, request: wanted.egress_request() }
     }
 
     /// Opens a stream.
@@ -194,7 +186,7 @@ impl Reply {
 fn end_of(status: &Status, log: &WireLog) -> End {
     // The library made this status out of an error of the connection.
     if std::error::Error::source(status).is_some() {
-        return log.end(|| chain(status));
+        return http2::end(log, || chain(status));
     }
     let text = format!("{:?}: {}", status.code(), peer_text(status.message()));
     match status.code() {

@@ -16,7 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::dial::Wire;
+use super::dial::{Wire, WireLog};
+use super::end::End;
 use super::stream::CLOSE_TIMEOUT;
 
 /// What the peer may send ahead of us: 80 MB/s at a round trip of 100 ms. There is one stream
@@ -32,6 +33,21 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A ping that is not answered for this long ends the connection.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The end of a stream whose connection broke; `other` is what the library said. It says nothing of pings
+/// that were not answered, but gives up the connection as if it had broken by itself.
+pub(super) fn end(log: &WireLog, other: impl FnOnce() -> String) -> End {
+    let silence = log.silence();
+    match log.fault() {
+        None if silence >= PING_TIMEOUT => End::Lost(format!(
+            "{} has not answered a ping within {} s, and sent nothing for {} s",
+            log.address(),
+            PING_TIMEOUT.as_secs(),
+            silence.as_secs()
+        )),
+        _ => log.end(other),
+    }
+}
 
 /// An open connection.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::end::End;
 use super::group::{Fill, Group};
-use super::idle::IdleTimer;
+use super::idle::{IdleTimer, Patience};
 use super::renewal::Retiring;
 use super::session::Session;
 use super::stream::Stream;
@@ -17,10 +17,12 @@ use super::stream::Stream;
 /// has handed them over and will not send them again.
 const LAST_GROUPS_MAX: usize = 8;
 
-/// Moves frames of one open stream into the queue.
+/// Moves frames of one open stream to where they go.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
     stream: &'a Stream,
+    patience: Option<Patience>,
+    idle: IdleTimer,
     session: Session,
     /// The one before, until it has ended.
     retiring: Option<Retiring>,
@@ -40,8 +42,14 @@ enum Step {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(stream: &'a Stream, session: Session) -> Self {
-        Self { stream, session, retiring: None, data: false }
+    pub(super) fn new(stream: &'a Stream, session: Session, patience: Option<Patience>) -> Self {
+        let idle = IdleTimer::start(patience, stream.elsewhere.as_ref());
+        Self { stream, patience, idle, session, retiring: None, data: false }
+    }
+
+    /// Whether it brought something all the time, until it fell silent if it did.
+    pub(super) fn was_busy(&self) -> bool {
+        self.idle.is_busy()
     }
 
     /// Whether there was anything to deliver.
@@ -68,22 +76,22 @@ impl<'a> Reading<'a> {
 
     async fn until_successor(&mut self) -> Result<Session, End> {
         let stream = self.stream;
-        let mut idle = IdleTimer::start(stream.idle_timeout);
         let mut stopped = pin!(stream.stop.cancelled());
         let mut successor = pin!(stream.successor(Instant::now()));
         loop {
-            let alone = self.retiring.is_none();
+            let Self { session, retiring, idle, .. } = self;
+            let alone = retiring.is_none();
             // Reading comes after what is rarely ready: it may always be.
             let step = tokio::select! {
                 biased;
                 () = stopped.as_mut() => return Err(End::Stopped),
                 session = successor.as_mut(), if alone => Step::Successor(session),
-                step = self.read() => step?,
+                step = read(session, retiring.as_mut()) => step?,
                 quiet = idle.expired() => return Err(End::Idle(quiet)),
             };
             match step {
                 Step::Life(group) => {
-                    idle.alive();
+                    self.idle.alive();
                     self.data |= stream.push(group);
                 }
                 Step::Old(group) => self.data |= stream.push(group),
@@ -93,33 +101,15 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads from both streams, in no order: either may always be ready. Cancel safe.
-    async fn read(&mut self) -> Result<Step, End> {
-        let Self { session, retiring, .. } = self;
-        let (mut group, mut old) = (Group::default(), Group::default());
-        let read_old = async {
-            match retiring {
-                Some(retiring) => retiring.read(&mut old).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            read = session.read(&mut group) => read.map(|_| Step::Life(group)),
-            read = read_old => Ok(match read {
-                Ok(()) => Step::Old(old),
-                Err(end) => Step::OldEnded(end),
-            }),
-        }
-    }
-
     fn renew(&mut self, session: Session) {
         self.stream.renewed(&session);
+        self.idle = IdleTimer::start(self.patience, self.stream.elsewhere.as_ref());
         let old = std::mem::replace(&mut self.session, session);
         self.retiring = self.stream.renewer.as_ref().map(|renewer| renewer.retire(old));
     }
 
     fn retire(&mut self, end: &End) {
-        tracing::debug!(stream = self.stream.index, %end, "the stream that was renewed is over");
+        tracing::debug!(stream = self.stream.name.index(), %end, "the stream that was renewed is over");
         let retired = self.retiring.take();
         // One that outstays its time is left by us, with what has arrived.
         if let (Some(mut retired), End::Renewed) = (retired, end) {
@@ -131,6 +121,24 @@ impl<'a> Reading<'a> {
     pub(super) async fn close(self) {
         let stream = self.stream;
         self.session.close(|late| _ = stream.push(late)).await;
+    }
+}
+
+/// Reads from both streams, in no order: either may always be ready. Cancel safe.
+async fn read(session: &mut Session, retiring: Option<&mut Retiring>) -> Result<Step, End> {
+    let (mut group, mut old) = (Group::default(), Group::default());
+    let read_old = async {
+        match retiring {
+            Some(retiring) => retiring.read(&mut old).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        read = session.read(&mut group) => read.map(|_| Step::Life(group)),
+        read = read_old => Ok(match read {
+            Ok(()) => Step::Old(old),
+            Err(end) => Step::OldEnded(end),
+        }),
     }
 }
 

@@ -8,16 +8,17 @@ use tokio::time::Instant;
 use super::end::{End, Severity};
 use super::reconnect::Life;
 use super::repeat::RepeatLimit;
+use super::stream::StreamName;
 
 #[derive(Debug)]
 pub(super) struct Reports {
-    stream: usize,
+    name: StreamName,
     limit: Mutex<RepeatLimit>,
 }
 
 impl Reports {
-    pub(super) fn new(stream: usize) -> Self {
-        Self { stream, limit: Mutex::default() }
+    pub(super) fn new(name: StreamName) -> Self {
+        Self { name, limit: Mutex::default() }
     }
 
     fn admit(&self, key: &'static str) -> Option<u64> {
@@ -26,14 +27,14 @@ impl Reports {
 
     pub(super) fn connected(&self, address: &str) {
         if let Some(repeats) = self.admit("connected") {
-            tracing::info!(stream = self.stream, address, repeats, "stream connected");
+            tracing::info!(stream = self.name.index(), address, repeats, "{} connected", self.name.noun());
         }
     }
 
     pub(super) fn renewed(&self, address: &str) {
         if let Some(repeats) = self.admit(End::Renewed.label()) {
             let end = End::Renewed;
-            tracing::info!(stream = self.stream, address, reason = %end, repeats, "stream renewed");
+            tracing::info!(stream = self.name.index(), address, reason = %end, repeats, "stream renewed");
         }
     }
 
@@ -41,14 +42,14 @@ impl Reports {
     pub(super) fn not_renewed(&self, end: &End, wait: Duration) {
         let Some(repeats) = self.admit("not renewed") else { return };
         tracing::warn!(
-            stream = self.stream, reason = end.label(), error = %end, next_step = end.next_step(),
+            stream = self.name.index(), reason = end.label(), error = %end, next_step = end.next_step(),
             retry_in_ms = millis(wait), repeats, "stream not renewed yet"
         );
     }
 
     pub(super) fn ended(&self, end: &End, life: Life, wait: Duration) {
         let Some(repeats) = self.admit(end.label()) else { return };
-        let stream = self.stream;
+        let (stream, noun) = (self.name.index(), self.name.noun());
         let reason = end.label();
         let next_step = end.next_step();
         let retry_in_ms = millis(wait);
@@ -56,18 +57,19 @@ impl Reports {
             Life::Failed => 0,
             Life::Opened { lasted, .. } => lasted.as_secs(),
         };
-        match end.severity() {
-            Severity::Normal => {
-                tracing::info!(stream, reason, error = %end, lasted_s, retry_in_ms, repeats, "stream ended");
+        match (end.severity(), self.name) {
+            (Severity::Normal, _) => {
+                tracing::info!(stream, reason, error = %end, lasted_s, retry_in_ms, repeats, "{noun} ended");
             }
-            Severity::Degraded => {
+            // Without the watch stream no event is lost.
+            (Severity::Degraded, _) | (Severity::Operator, StreamName::Watch) => {
                 tracing::warn!(
-                    stream, reason, error = %end, next_step, lasted_s, retry_in_ms, repeats, "stream ended"
+                    stream, reason, error = %end, next_step, lasted_s, retry_in_ms, repeats, "{noun} ended"
                 );
             }
-            Severity::Operator => {
+            (Severity::Operator, StreamName::Data(_)) => {
                 tracing::error!(
-                    stream, reason, error = %end, next_step, lasted_s, retry_in_ms, repeats, "stream ended"
+                    stream, reason, error = %end, next_step, lasted_s, retry_in_ms, repeats, "{noun} ended"
                 );
             }
         }

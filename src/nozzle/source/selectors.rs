@@ -2,11 +2,13 @@
 //!
 //! The routers share a stream's envelopes among the streams of a shard id per selector: every
 //! instance must ask in exactly the same way, and selectors that overlap would deliver twice.
-//! So the answer depends on the set alone, names no source, and has one selector per type.
+//! So the answer depends on the set alone, names no source, and has one selector per type. The watch
+//! stream shares nothing, and asks for little.
 
 use super::percent;
 use crate::proto::loggregator::{
-    CounterSelector, EventSelector, GaugeSelector, LogSelector, Selector, TimerSelector, selector::Message,
+    CounterSelector, EgressBatchRequest, EventSelector, GaugeSelector, LogSelector, Selector, TimerSelector,
+    selector::Message,
 };
 
 /// Which kinds of envelopes are wanted.
@@ -53,6 +55,68 @@ impl SelectorKinds {
     fn v1_beside_logs(self) -> bool {
         self.errors || self.counters || self.gauges || self.timers || self.v1_only
     }
+}
+
+/// What one stream asks a v2 source for.
+#[derive(Clone, Debug)]
+pub(super) enum Wanted {
+    /// Its share of everything of these kinds.
+    Share {
+        /// Under which name streams share.
+        shard_id: String,
+        /// Which kinds.
+        kinds: SelectorKinds,
+    },
+    /// A copy, for this stream alone, of what the platform tells of its losses and of its life.
+    Watch,
+}
+
+/// Who counts what came in and what was dropped, and under which names.
+const WATCHED_COUNTERS: ([&str; 2], [&str; 2]) = (["doppler", "reverse_log_proxy"], ["dropped", "ingress"]);
+
+/// Who tells of slow consumers. It counts them as well; one of the two is enough.
+const WATCHED_EVENTS: &str = "traffic_controller";
+
+impl Wanted {
+    /// The request for a reverse log proxy.
+    pub(super) fn egress_request(&self) -> EgressBatchRequest {
+        let (shard_id, selectors) = match self {
+            Self::Share { shard_id, kinds } => (shard_id.clone(), selectors(*kinds)),
+            // Without a shard id nothing is shared, and no two selectors may overlap.
+            Self::Watch => (String::new(), watch_selectors()),
+        };
+        EgressBatchRequest {
+            shard_id,
+            selectors,
+            // Otherwise every tag comes wrapped in a message of its own.
+            use_preferred_tags: true,
+            ..EgressBatchRequest::default()
+        }
+    }
+
+    /// The query that asks a gateway for the same; where only a product of sources and names can be
+    /// asked for, for a little more.
+    pub(super) fn gateway_query(&self) -> String {
+        match self {
+            Self::Share { shard_id, kinds } => gateway_query(shard_id, *kinds),
+            Self::Watch => {
+                let (sources, names) = WATCHED_COUNTERS;
+                let sources =
+                    sources.iter().chain([&WATCHED_EVENTS]).map(|source| format!("source_id={source}&"));
+                let names = names.iter().map(|name| format!("counter.name={name}&"));
+                sources.chain(names).collect::<String>() + "event"
+            }
+        }
+    }
+}
+
+fn watch_selectors() -> Vec<Selector> {
+    let selector =
+        |source_id: &str, message| Selector { source_id: source_id.to_owned(), message: Some(message) };
+    let (sources, names) = WATCHED_COUNTERS;
+    let counter = |name: &str| Message::Counter(CounterSelector { name: name.to_owned() });
+    let counters = sources.iter().flat_map(|source| names.map(|name| selector(source, counter(name))));
+    counters.chain([selector(WATCHED_EVENTS, Message::Event(EventSelector {}))]).collect()
 }
 
 /// The selectors for v2, one per type, in the order of the types.
@@ -168,6 +232,33 @@ mod tests {
         assert_eq!(gateway_query("x", SelectorKinds { errors: true, ..NONE }), "shard_id=x&log");
         let two = SelectorKinds { timers: true, gauges: true, v1_only: true, ..NONE };
         assert_eq!(gateway_query("x", two), "shard_id=x&gauge&timer");
+    }
+
+    #[test]
+    fn the_watch_stream_asks_for_a_copy_of_the_platforms_own_counters_and_events() {
+        let request = Wanted::Watch.egress_request();
+        assert_eq!((request.shard_id.as_str(), request.use_preferred_tags), ("", true));
+        let shown = |selector: Selector| match selector.message {
+            Some(Message::Counter(counter)) => format!("{} {}", selector.source_id, counter.name),
+            Some(Message::Event(_)) => format!("{} event", selector.source_id),
+            other => panic!("{other:?}"),
+        };
+        let asked: Vec<_> = request.selectors.into_iter().map(shown).collect();
+        assert_eq!(
+            asked,
+            [
+                "doppler dropped",
+                "doppler ingress",
+                "reverse_log_proxy dropped",
+                "reverse_log_proxy ingress",
+                "traffic_controller event",
+            ]
+        );
+        assert_eq!(
+            Wanted::Watch.gateway_query(),
+            "source_id=doppler&source_id=reverse_log_proxy&source_id=traffic_controller\
+             &counter.name=dropped&counter.name=ingress&event"
+        );
     }
 
     #[test]

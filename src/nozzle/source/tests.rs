@@ -2,6 +2,7 @@
 
 mod api;
 mod auto;
+mod certificates;
 mod firehose;
 mod forward_proxy;
 mod gateway;
@@ -28,7 +29,7 @@ use super::*;
 use crate::nozzle::ledger::Ledger;
 use crate::nozzle::queue::{FrameKind, FrameReceiver, channel};
 use crate::sim::certs::{Authority, Leaf};
-use crate::tls::Identity;
+use crate::tls::{ClientTls, Identity};
 
 /// The longest wait for something that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -81,16 +82,21 @@ fn plan(kind: SourceKind) -> SourcePlan {
         kinds: SelectorKinds::ALL,
         idle_timeout: None,
         renewal: Renewal::default(),
+        watch: None,
     }
 }
 
 /// A foundation that is reached directly.
 fn platform(foundation: &Foundation, pki: &Pki) -> Platform {
-    Platform { foundation: foundation.clone(), tls: pki.trusting(), proxies: ProxySettings::default() }
+    Platform { foundation: foundation.clone(), tls: pki.trusting().into(), proxies: ProxySettings::default() }
 }
 
 fn grpc_kind(address: SocketAddr, tls: ClientTls) -> SourceKind {
-    SourceKind::Grpc { address: address.to_string(), server_name: "reverselogproxy".to_owned(), tls }
+    SourceKind::Grpc {
+        address: address.to_string(),
+        server_name: "reverselogproxy".to_owned(),
+        tls: tls.into(),
+    }
 }
 
 /// Running sources with the queue they fill.

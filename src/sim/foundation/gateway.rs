@@ -29,7 +29,7 @@ mod config;
 pub(crate) mod json;
 mod query;
 
-pub use config::{Chunks, GatewayConfig, JsonStyle, LineEnd, Spacing, Spelling, StreamForm};
+pub use config::{Chunks, GatewayConfig, HttpVersions, JsonStyle, LineEnd, Spacing, Spelling, StreamForm};
 
 /// Either of these may read everything.
 const FIREHOSE_SCOPES: [&str; 2] = ["doppler.firehose", "logs.admin"];

@@ -41,8 +41,10 @@ pub(crate) async fn run(router: Arc<Router>, interval: Duration, what: SelfMetri
 /// The counters of one interval.
 fn report(before: &Totals, now: &Totals, what: SelfMetrics) -> Vec<Encoded> {
     let published = (before.published, now.published);
-    let rlp_sent = (before.rlp_sent, now.rlp_sent);
-    let rlp_dropped = (before.rlp_dropped, now.rlp_dropped);
+    let sent_by_rlp = |totals: &Totals| totals.rlp_sent + totals.copies_sent;
+    let dropped_by_rlp = |totals: &Totals| totals.rlp_dropped + totals.copies_dropped;
+    let rlp_sent = (sent_by_rlp(before), sent_by_rlp(now));
+    let rlp_dropped = (dropped_by_rlp(before), dropped_by_rlp(now));
     let v1_sent = (before.v1_sent, now.v1_sent);
     let v1_dropped = (before.v1_dropped, now.v1_dropped);
     let out = ("direction", "egress");

@@ -66,7 +66,7 @@ impl Gate {
             return Err(status);
         }
         let max = self.streams_max;
-        if open.rlp + open.gateway >= max {
+        if open.rlp + open.gateway + open.copies >= max {
             let text = format!("unable to create stream, max egress streams reached: {max}");
             return Err(Status::resource_exhausted(text));
         }

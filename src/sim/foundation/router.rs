@@ -51,6 +51,13 @@ pub(crate) struct RlpRequest {
     pub(crate) use_preferred_tags: bool,
 }
 
+impl RlpRequest {
+    /// Whether envelopes are shared with other streams; otherwise the stream gets a copy of each.
+    fn is_shared(&self) -> bool {
+        !self.shard_id.is_empty()
+    }
+}
+
 /// Who reads a stream of the log proxy.
 #[derive(Debug)]
 pub(crate) enum Reader {
@@ -93,6 +100,7 @@ pub(crate) struct Router {
     connected: watch::Sender<Connected>,
     published: AtomicU64,
     rlp_shared: Arc<Shared>,
+    copies_shared: Arc<Shared>,
     v1_shared: Arc<Shared>,
 }
 
@@ -108,6 +116,7 @@ impl Router {
             connected: watch::Sender::default(),
             published: AtomicU64::new(0),
             rlp_shared: Arc::default(),
+            copies_shared: Arc::default(),
             v1_shared: Arc::default(),
         }
     }
@@ -119,7 +128,8 @@ impl Router {
         reader: Reader,
         connection: Option<ConnectionHandle>,
     ) -> Lease<RlpSubscription> {
-        let shared = Arc::clone(&self.rlp_shared);
+        let shared = if request.is_shared() { &self.rlp_shared } else { &self.copies_shared };
+        let shared = Arc::clone(shared);
         let subscription = Arc::new(RlpSubscription {
             id: self.id(),
             reader,
@@ -171,15 +181,18 @@ impl Router {
         loop {
             // Registered before looking, so that no wake-up falls in between.
             let rlp = self.rlp_shared.drained.notified();
+            let copies = self.copies_shared.drained.notified();
             let v1 = self.v1_shared.drained.notified();
-            tokio::pin!(rlp, v1);
+            tokio::pin!(rlp, copies, v1);
             rlp.as_mut().enable();
+            copies.as_mut().enable();
             v1.as_mut().enable();
             if self.table.load().has_room(n) {
                 return;
             }
             tokio::select! {
                 () = &mut rlp => {}
+                () = &mut copies => {}
                 () = &mut v1 => {}
             }
         }
@@ -195,6 +208,8 @@ impl Router {
             published: read(&self.published),
             rlp_sent: read(&self.rlp_shared.sent),
             rlp_dropped: read(&self.rlp_shared.dropped),
+            copies_sent: read(&self.copies_shared.sent),
+            copies_dropped: read(&self.copies_shared.dropped),
             v1_sent: read(&self.v1_shared.sent),
             v1_dropped: read(&self.v1_shared.dropped),
         }
@@ -283,10 +298,14 @@ impl Router {
         change(&mut members);
         self.table.store(Arc::new(Table::build(&members.rlp, &members.v1)));
         let app_streams = members.v1.iter().filter(|s| matches!(s.key, V1Key::App(_))).count();
-        let gateway = members.rlp.iter().filter(|s| matches!(s.reader, Reader::Gateway(_))).count();
+        let copies = members.rlp.iter().filter(|s| !s.request.is_shared()).count();
+        let of_gateway =
+            |s: &&Arc<RlpSubscription>| matches!(s.reader, Reader::Gateway(_)) && s.request.is_shared();
+        let gateway = members.rlp.iter().filter(of_gateway).count();
         self.connected.send_replace(Connected {
-            rlp: members.rlp.len() - gateway,
+            rlp: members.rlp.len() - gateway - copies,
             gateway,
+            copies,
             firehose: members.v1.len() - app_streams,
             app_streams,
         });

@@ -39,10 +39,12 @@ pub struct StreamStats {
 /// How many streams are open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connected {
-    /// gRPC streams.
+    /// gRPC streams that share by a shard id.
     pub rlp: usize,
-    /// Streams of the gateway.
+    /// Streams of the gateway that share by a shard id.
     pub gateway: usize,
+    /// gRPC and gateway streams without a shard id: each gets a copy for itself.
+    pub copies: usize,
     /// Firehose websockets.
     pub firehose: usize,
     /// App stream websockets.
@@ -54,10 +56,14 @@ pub struct Connected {
 pub struct Totals {
     /// Envelopes published.
     pub published: u64,
-    /// Copies sent to gRPC streams and to the gateway's.
+    /// Envelopes sent to gRPC streams and to the gateway's, as far as they have a shard id.
     pub rlp_sent: u64,
-    /// Copies lost in front of them.
+    /// Envelopes lost in front of them.
     pub rlp_dropped: u64,
+    /// Envelopes sent to streams without a shard id.
+    pub copies_sent: u64,
+    /// Envelopes lost in front of those.
+    pub copies_dropped: u64,
     /// Frames sent to websockets.
     pub v1_sent: u64,
     /// Frames lost in front of websockets.

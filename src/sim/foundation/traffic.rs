@@ -117,8 +117,10 @@ impl TrafficController {
             let version = (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             return (StatusCode::BAD_REQUEST, [version], plain("Bad Request\n")).into_response();
         };
-        let connected = *self.router.connected().borrow();
-        if connected.firehose + connected.app_streams >= self.slots {
+        let mut sessions = self.sessions();
+        while sessions.try_join_next().is_some() {}
+        // Those whose handshake is under way have their slot already.
+        if sessions.len() >= self.slots {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
         let path = request.uri().path().to_owned();
@@ -126,8 +128,6 @@ impl TrafficController {
         // Not the controller itself: it owns the sessions, and would never be dropped.
         let (router, slow_consumers) = (Arc::clone(&self.router), Arc::clone(&self.slow_consumers));
         let patience = self.patience;
-        let mut sessions = self.sessions();
-        while sessions.try_join_next().is_some() {}
         sessions.spawn(async move {
             // A client that left during the handshake has no session.
             if let Ok(upgraded) = upgrade.await {

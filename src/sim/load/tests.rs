@@ -205,7 +205,7 @@ async fn the_gateways_readers_are_waited_for_as_well() {
     let foundation = Foundation::start(FoundationConfig { rlp_buffer: 300, ..Default::default() });
     let foundation = foundation.await.unwrap();
     let token = foundation.uaa().issue("test", &["logs.admin"]);
-    let request = http(&foundation).get(format!("{}/v2/read?log", foundation.gateway_url()));
+    let request = http(&foundation).get(format!("{}/v2/read?log&shard_id=a", foundation.gateway_url()));
     let request = request.header("authorization", format!("bearer {token}"));
     let mut response = request.send().await.unwrap();
     foundation.wait_connected(PATIENCE, |now| now.gateway == 1).await.unwrap();

@@ -70,3 +70,27 @@ async fn it_waits_for_all_its_peers_and_then_delivers() {
         assert_eq!(ledger.count("events/delivered"), peers.indexed());
     }
 }
+
+#[tokio::test]
+async fn it_waits_for_certificate_files_and_names_them() {
+    let peers = Peers::start().await;
+    let place = peers.directory.path().join("mounted-later");
+    let path = |name: &str| place.join(name).to_str().expect("a path of plain text").to_owned();
+    let files = [("RLP_CA_FILE", "ca.crt"), ("RLP_CERT_FILE", "client.crt"), ("RLP_KEY_FILE", "client.key")];
+    let nozzle = peers.nozzle(Source::Grpc, &[]).with(files.map(|(name, file)| (name, path(file))));
+    let mut nozzle = nozzle.start();
+    let line: Value = serde_json::from_str(&nozzle.printed("stream ended").await).expect("JSON");
+    let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    assert_eq!((field("level"), field("reason")), ("ERROR".to_owned(), "tls_files".to_owned()), "{line}");
+    assert!(field("error").contains(&path("ca.crt")), "{line}");
+    assert!(field("next_step").contains("RLP_CERT_FILE"), "{line}");
+    assert!(line["retry_in_ms"].is_u64(), "{line}");
+
+    std::fs::create_dir(&place).expect("a directory");
+    peers.foundation.write_certificates(&place).expect("certificates");
+    peers.wait_read(Source::Grpc).await;
+    peers.publish(0, 100).await;
+    peers.wait_indexed(100).await;
+    let ledger = nozzle.stop().await.ledger();
+    assert_eq!(ledger.count("events/delivered"), peers.indexed());
+}

@@ -59,6 +59,35 @@ async fn health_readiness_and_status() {
 }
 
 #[tokio::test]
+async fn the_watch_stream_is_shown_where_there_is_one() {
+    if !tools::available("curl") {
+        return;
+    }
+    for source in Source::BOTH {
+        let peers = Peers::start().await;
+        let mut nozzle = peers.nozzle(source, &[]).var("ADMIN_ADDRESS", "127.0.0.1:0").start();
+        let address = nozzle.admin().await;
+        peers.wait_read(source).await;
+        let watched = source == Source::Grpc;
+        let status: Value = eventually("all streams are open", async || {
+            let status: Value =
+                serde_json::from_str(&curl(address, "/status.json", None).await.1).expect("JSON");
+            let open = !watched || status["source"]["watch"]["state"] == "connected";
+            open.then_some(status)
+        })
+        .await;
+        assert_eq!(status["source"]["watch"].is_null(), !watched, "{status}");
+        if watched {
+            assert_eq!(status["source"]["watch"]["connects"], 1, "{status}");
+            assert_eq!(status["source"]["watch"]["malformed"], 0, "{status}");
+        }
+        let (_, metrics) = curl(address, "/metrics", None).await;
+        assert_eq!(metrics.contains("\nnozzle_watch_connected 1\n"), watched, "{metrics}");
+        nozzle.stop().await.ledger();
+    }
+}
+
+#[tokio::test]
 async fn the_status_is_behind_the_token_and_health_is_not() {
     if !tools::available("curl") {
         return;

@@ -35,7 +35,10 @@ async fn delivers(peers: &Peers, source: Source, nozzle: Command, shard_id: &str
     let nozzle = nozzle.start();
     peers.wait_read(source).await;
     let streams = peers.foundation.streams();
-    assert!(streams.iter().all(|stream| stream.shard == shard_id), "{streams:?}");
+    let shared = streams.iter().filter(|stream| stream.shard == shard_id).count();
+    assert_eq!(shared, 2, "{streams:?}");
+    // The watch stream shares with nobody.
+    assert!(streams.iter().all(|stream| stream.shard == shard_id || stream.shard.is_empty()), "{streams:?}");
     peers.publish(0, ENVELOPES).await;
     peers.wait_indexed(ENVELOPES).await;
     let ended = nozzle.stop().await;

@@ -161,7 +161,7 @@ async fn a_full_delivery_pool_may_block_and_lose_nothing() {
 
 #[tokio::test]
 async fn a_full_queue_drops_whole_frames_and_counts_their_envelopes() {
-    for source in Source::BOTH {
+    for source in Source::ALL {
         let world = World::start().await;
         let settings = [&SETTINGS[..], &[("QUEUE_WHEN_FULL", "block"), ("QUEUE_MAX_BYTES", "1MiB")]].concat();
         let nozzle = world.nozzle(source, &settings).await;

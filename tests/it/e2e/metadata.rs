@@ -45,7 +45,7 @@ fn events(verdict: &Verdict) -> BTreeMap<u64, serde_json::Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_event_of_an_unknown_app_waits_for_its_names() {
     const APPS: u64 = 10;
-    for source in Source::BOTH {
+    for source in Source::ALL {
         let world = world((0..APPS).map(app)).await;
         let settings = [&PATIENT[..], &[("HEC_WORKERS", "3")]].concat();
         let nozzle = world.nozzle(source, &settings).await;

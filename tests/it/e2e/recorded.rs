@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use firehose_nozzle::nozzle::status::Status;
-use firehose_nozzle::nozzle::wire::v2;
+use firehose_nozzle::nozzle::wire::{gateway, v2};
+use firehose_nozzle::sim::foundation::HttpVersions;
 use firehose_nozzle::sim::hec::Record;
 use firehose_nozzle::sim::wire::Encoded;
 
@@ -103,5 +105,33 @@ async fn messages_of_the_log_proxy() {
     let cases: BTreeSet<String> = verdict.records.iter().filter_map(tag).collect();
     for case in ["unicode", "invalid-utf8", "big-60KiB", "gauge-nan-inf", "deprecated-tags", "v1-error"] {
         assert!(cases.contains(case), "{case}: {cases:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_whole_life_of_a_gateway_stream() {
+    let recorded =
+        std::fs::read(golden::path("loggregator/gateway-14min-idle-heartbeats-closing.sse")).unwrap();
+    let text = std::str::from_utf8(&recorded).unwrap();
+    let batches = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
+    let envelopes: u64 = batches.map(|batch| gateway::count_envelopes(batch.as_bytes())).sum();
+    assert!(envelopes > 80, "{envelopes}");
+    let settings = [("EVENTS", ALL_TYPES), ("ADD_TAGS", "true"), ("LOGGREGATOR_STREAMS", "1")];
+    for http in [HttpVersions::Both, HttpVersions::One] {
+        let world = World::with(|config| config.gateway.http = http, |_| {}).await;
+        let nozzle = world.nozzle(Source::Gateway, &settings).await;
+        for piece in recorded.chunks(7_001) {
+            world.foundation.room(1).await;
+            world.foundation.publish_text(Bytes::copy_from_slice(piece));
+        }
+        // Its last event is the one that closes it.
+        nozzle.until("it is opened again", |status| status.source.streams[0].connects == 2).await;
+        let verdict = finish_after(&world, nozzle, envelopes).await;
+        let ledger = verdict.ledger();
+        assert_eq!((ledger.received, ledger.malformed.len()), (envelopes, 0), "{http:?}: {ledger}");
+        assert_eq!(ledger.filtered, [("empty_gauge".to_owned(), 4)].into(), "{http:?}: once in each round");
+        assert_eq!(ledger.delivered, envelopes - 4, "{http:?}");
+        assert_eq!(verdict.hec.ledger.events, ledger.delivered + ledger.events.fanned_out, "{http:?}");
+        assert_eq!(verdict.status().source.ends.get("closing"), Some(&1), "{http:?}");
     }
 }

@@ -3,12 +3,13 @@
 use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
 use tokio_util::sync::CancellationToken;
 
+use super::world::open_streams;
 use super::{DEADLINE, Source, World, app_guid, log};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_of_one_subscription_share() {
     const ENVELOPES: u64 = 3000;
-    for source in Source::BOTH {
+    for source in Source::ALL {
         let world = World::start().await;
         let (one, two) = (world.nozzle(source, &[]).await, world.nozzle(source, &[]).await);
         world.publish(0..ENVELOPES, |n| log(&app_guid(n % 10), n)).await;
@@ -23,7 +24,7 @@ async fn instances_of_one_subscription_share() {
 
 #[tokio::test]
 async fn subscriptions_of_their_own_get_a_copy_each() {
-    for source in Source::BOTH {
+    for source in Source::ALL {
         let world = World::start().await;
         let one = world.nozzle(source, &[("FIREHOSE_SUBSCRIPTION_ID", "one")]).await;
         let two = world.nozzle(source, &[("FIREHOSE_SUBSCRIPTION_ID", "two")]).await;
@@ -37,7 +38,7 @@ async fn subscriptions_of_their_own_get_a_copy_each() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_is_replaced_under_load_loses_only_what_it_did_not_read() {
-    for source in Source::BOTH {
+    for source in Source::ALL {
         let world = World::start().await;
         let (one, two) = (world.nozzle(source, &[]).await, world.nozzle(source, &[]).await);
         let load = LoadConfig { events_per_second: 1000, mix: Mix::logs(), ..LoadConfig::default() };
@@ -50,7 +51,7 @@ async fn an_instance_that_is_replaced_under_load_loses_only_what_it_did_not_read
         let script = async {
             more(200).await;
             let one = one.stop().await;
-            let gone = world.foundation.wait_connected(DEADLINE, |open| open.rlp + open.firehose == 2);
+            let gone = world.foundation.wait_connected(DEADLINE, |open| open_streams(open) == 2);
             gone.await.unwrap();
             let three = world.nozzle(source, &[]).await;
             more(200).await;

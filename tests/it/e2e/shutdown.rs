@@ -10,7 +10,7 @@ use super::{DEADLINE, Source, World, app_guid, log, long_log};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_full_load_all_that_was_read_is_delivered() {
-    for source in Source::BOTH {
+    for source in Source::ALL {
         let world = World::start().await;
         // More than a slow machine can pile up in this time, so that nothing has to be dropped.
         let room = [("QUEUE_WHEN_FULL", "block"), ("QUEUE_MAX_BYTES", "256MiB")];
@@ -129,7 +129,7 @@ async fn open_batches_do_not_wait_for_their_time() {
 
 #[tokio::test]
 async fn without_any_stream_it_ends_as_well() {
-    for source in Source::BOTH {
+    for source in Source::ALL {
         let world = World::start().await;
         let nozzle = world.nozzle(source, &[]).await;
         world.publish(0..100, |n| log(&app_guid(1), n)).await;

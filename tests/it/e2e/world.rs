@@ -8,11 +8,11 @@ use std::time::Duration;
 use firehose_nozzle::clock::UnixNanos;
 use firehose_nozzle::nozzle::app::{App, BuildError, Report};
 use firehose_nozzle::nozzle::config::flags::FlagValues;
-use firehose_nozzle::nozzle::config::{Config, Inputs};
+use firehose_nozzle::nozzle::config::{Config, Inputs, SourceChoice};
 use firehose_nozzle::nozzle::status::{Status, StatusView};
 use firehose_nozzle::proto::loggregator::envelope::Message;
 use firehose_nozzle::proto::loggregator::{Envelope, Gauge, GaugeValue, Log};
-use firehose_nozzle::sim::foundation::{Connected, Foundation, FoundationConfig, RLP_SERVER_NAME};
+use firehose_nozzle::sim::foundation::{Connected, Foundation, FoundationConfig, RLP_SERVER_NAME, Target};
 use firehose_nozzle::sim::hec::{
     ClientCertificates, HecServer, HecServerConfig, ServerTls, TlsVersions, Token,
 };
@@ -29,6 +29,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// What the nozzle shows to Splunk.
 pub(super) const HEC_TOKEN: &str = "11111111-2222-3333-4444-555555555555";
 
+/// The shard id of all nozzles.
+const SHARD: &str = "splunk-firehose";
+
 /// Envelopes published at once.
 const CHUNK: usize = 100;
 
@@ -44,7 +47,12 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) const BOTH: [Self; 2] = [Self::Grpc, Self::Firehose];
+    pub(super) const ALL: [Self; 3] = [Self::Grpc, Self::Gateway, Self::Firehose];
+}
+
+/// Streams of all sources.
+pub(super) fn open_streams(open: &Connected) -> usize {
+    open.rlp + open.gateway + open.firehose
 }
 
 /// A simulated foundation and a simulated Splunk.
@@ -91,31 +99,43 @@ impl World {
             ..FoundationConfig::default()
         };
         change_foundation(&mut config);
-        let foundation = Foundation::start(config).await.unwrap();
+        // On the heap: a test may hold many of these at once, and its thread's stack is small.
+        let foundation = Box::pin(Foundation::start(config)).await.unwrap();
         let server = foundation.authority().server(&["localhost", "127.0.0.1"]).unwrap();
         let (certificate, key) = (&server.cert_pem, &server.key_pem);
         let tls = ServerTls::from_pem(certificate, key, ClientCertificates::NotAsked, TlsVersions::All);
         let mut config = HecServerConfig::new(vec![token()]).with_tls(tls.unwrap());
         change_hec(&mut config);
-        let hec = HecServer::start(config).await.unwrap();
+        let hec = Box::pin(HecServer::start(config)).await.unwrap();
         Self { foundation, hec, certificates: tempfile::tempdir().unwrap() }
     }
 
     /// Starts a nozzle and waits until all its streams are open. `settings` win over the usual ones.
     pub(super) async fn nozzle(&self, source: Source, settings: &[(&str, &str)]) -> Nozzle {
+        Box::pin(self.connected_nozzle(self.configure(source, settings))).await
+    }
+
+    /// The same, configured already.
+    pub(super) async fn connected_nozzle(&self, config: Config) -> Nozzle {
         let before = self.foundation.connected();
-        let config = self.configure(source, settings);
         let streams = config.source.streams.get();
+        let watch = usize::from(config.source.choice != SourceChoice::Firehose);
         let nozzle = Nozzle::start(App::build(config).unwrap()).await;
         timeout(DEADLINE, nozzle.view.sources().wait_connected(streams)).await.unwrap();
-        let all = |open: &Connected| open.rlp + open.gateway + open.firehose;
-        let wanted = all(&before) + streams;
+        // v2 sources have a watch stream beside the others.
+        let all = |open: &Connected| open_streams(open) + open.copies;
+        let wanted = all(&before) + streams + watch;
         self.foundation.wait_connected(DEADLINE, |open| all(open) >= wanted).await.unwrap();
         nozzle
     }
 
+    /// Starts a nozzle that will not get all the streams it wants.
+    pub(super) async fn short_nozzle(&self, source: Source, settings: &[(&str, &str)]) -> Nozzle {
+        Nozzle::start(App::build(self.configure(source, settings)).unwrap()).await
+    }
+
     /// As `cf push` would configure it, by environment variables.
-    fn configure(&self, source: Source, settings: &[(&str, &str)]) -> Config {
+    pub(super) fn configure(&self, source: Source, settings: &[(&str, &str)]) -> Config {
         let files = self.foundation.write_certificates(self.certificates.path()).unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let mut environment: BTreeMap<&str, String> = [
@@ -164,7 +184,7 @@ impl World {
         }
     }
 
-    /// How many envelopes the platform has sent to its readers.
+    /// How many envelopes the platform has sent to the streams that share them.
     pub(super) fn sent(&self) -> u64 {
         let totals = self.foundation.totals();
         totals.rlp_sent + totals.v1_sent
@@ -184,6 +204,11 @@ impl World {
         wait_for("everything is sent", || all().then_some(()), || format!("{:?}", self.foundation.streams()))
             .await;
     }
+}
+
+/// The streams whose envelopes are delivered.
+pub(super) fn data_streams() -> Target {
+    Target::Shard(SHARD.to_owned())
 }
 
 /// All types of events that exist in both versions, and the one of v2.
@@ -213,7 +238,7 @@ impl Nozzle {
         let (watch, view) = oneshot::channel();
         let mut running = Tasks::new();
         let watch = |view| assert!(watch.send(view).is_ok(), "the test waits for it");
-        running.spawn("nozzle", app.run(shutdown.clone(), watch));
+        running.spawn("nozzle", Box::pin(app.run(shutdown.clone(), watch)));
         let view = timeout(DEADLINE, view).await.expect("it starts in time").expect("it starts");
         Self { view, shutdown, running }
     }

@@ -120,7 +120,7 @@ pub(in super::super) static LOGGREGATOR_SOURCE: Setting = Setting::new(
 pub(in super::super) static LOGGREGATOR_STREAMS: Setting =
     Setting::new("LOGGREGATOR_STREAMS", Theme::Firehose, Kind::Integer { min: 1, max: 16 }, "4")
         .or("2")
-        .means("Parallel streams of this instance; they share the subscription, so nothing comes twice");
+        .means("Parallel streams of this instance; they share the subscription, so nothing comes twice. v2 sources have one more, which tells of losses upstream");
 
 pub(in super::super) static FIREHOSE_SUBSCRIPTION_ID: Setting =
     Setting::new("FIREHOSE_SUBSCRIPTION_ID", Theme::Firehose, Kind::Text, "splunk-firehose")
@@ -138,7 +138,7 @@ pub(in super::super) static FIREHOSE_KEEP_ALIVE: Setting = Setting::new(
 .or("60s")
 .go_default("25s")
 .mapped("25s counts as unset; websocket pings and gateway heartbeats count as life")
-.means("A stream with no byte for this long is replaced; at least 1s, `0` = never");
+.means("A stream with no byte for this long is replaced; at least 1s, `0` = never. A quiet one over gRPC is kept for about 10 minutes while the platform shows life");
 
 pub(in super::super) static RLP_ADDRESS: Setting =
     Setting::new("RLP_ADDRESS", Theme::Firehose, Kind::HostPort, "q-s3.doppler.default.cf.bosh:8082")
@@ -150,16 +150,16 @@ pub(in super::super) static RLP_SERVER_NAME: Setting =
         .means("Name in the reverse log proxy's certificate");
 
 pub(in super::super) static RLP_CA_FILE: Setting =
-    Setting::new("RLP_CA_FILE", Theme::Firehose, Kind::File, "/etc/rlp/ca.pem")
-        .means("PEM file of the CA of the reverse log proxy");
+    Setting::new("RLP_CA_FILE", Theme::Firehose, Kind::LaterFile, "/etc/rlp/ca.pem")
+        .means("PEM file of the CA of the reverse log proxy; read for each connection");
 
 pub(in super::super) static RLP_CERT_FILE: Setting =
-    Setting::new("RLP_CERT_FILE", Theme::Firehose, Kind::File, "/etc/rlp/cert.pem")
-        .means("PEM file of the client certificate for the reverse log proxy");
+    Setting::new("RLP_CERT_FILE", Theme::Firehose, Kind::LaterFile, "/etc/rlp/cert.pem")
+        .means("PEM file of the client certificate for the reverse log proxy; read for each connection");
 
 pub(in super::super) static RLP_KEY_FILE: Setting =
-    Setting::new("RLP_KEY_FILE", Theme::Firehose, Kind::File, "/etc/rlp/key.pem")
-        .means("PEM file of the private key of RLP_CERT_FILE");
+    Setting::new("RLP_KEY_FILE", Theme::Firehose, Kind::LaterFile, "/etc/rlp/key.pem")
+        .means("PEM file of the private key of RLP_CERT_FILE; read for each connection");
 
 pub(in super::super) static EVENTS: Setting =
     Setting::new("EVENTS", Theme::Events, Kind::List, "LogMessage,ValueMetric,CounterEvent")

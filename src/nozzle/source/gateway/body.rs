@@ -13,7 +13,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::nozzle::source::dial::Wire;
+use crate::causes::chain;
+use crate::nozzle::source::dial::{Wire, WireLog};
+use crate::nozzle::source::end::End;
 use crate::nozzle::source::http2;
 use crate::nozzle::source::stream::CLOSE_TIMEOUT;
 
@@ -88,6 +90,14 @@ impl Body {
     /// The next bytes. Cancel safe.
     pub(super) async fn chunk(&mut self) -> Option<Result<Bytes, hyper::Error>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// The end of a stream whose body could not be read any more.
+    pub(super) fn end(&self, log: &WireLog, error: &hyper::Error) -> End {
+        match self.carrier {
+            Carrier::Http1(_) => log.end(|| chain(error)),
+            Carrier::Http2(_) => http2::end(log, || chain(error)),
+        }
     }
 
     /// Closes the connection; gives up being polite after [`CLOSE_TIMEOUT`].

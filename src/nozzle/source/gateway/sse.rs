@@ -10,13 +10,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
 
 /// The longest line, and the most data of one event. A hundred envelopes of 60 KiB make 8 MiB.
-pub(super) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What the stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     /// An ordinary event: its data, never empty.
     Data(Bytes),
     /// A heartbeat, or an event of a name not known here: nothing to deliver.
@@ -29,7 +29,7 @@ pub(super) enum Event {
 
 /// Takes chunks, gives events.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub struct Reader {
     line_bytes_max: usize,
     /// What is left of the latest chunk.
     chunk: Bytes,
@@ -77,11 +77,8 @@ enum Line {
 }
 
 impl Reader {
-    pub(super) fn new() -> Self {
-        Self::with_limit(LINE_BYTES_MAX)
-    }
-
-    fn with_limit(line_bytes_max: usize) -> Self {
+    /// Starts at the beginning of a stream, with a limit other than [`LINE_BYTES_MAX`].
+    pub fn with_limit(line_bytes_max: usize) -> Self {
         Self {
             line_bytes_max,
             chunk: Bytes::new(),
@@ -94,14 +91,14 @@ impl Reader {
         }
     }
 
-    /// Takes the next chunk; call it when [`Reader::next`] has given all events of the one before.
-    pub(super) fn push(&mut self, chunk: Bytes) {
+    /// Takes the next chunk; call it when [`Reader::next_event`] has given all events of the one before.
+    pub fn push(&mut self, chunk: Bytes) {
         debug_assert!(self.chunk.is_empty(), "the chunk before has been read");
         self.chunk = chunk;
     }
 
     /// The next event that is complete.
-    pub(super) fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         loop {
             let line = match self.line()? {
                 Line::Whole(line) => line,
@@ -123,7 +120,7 @@ impl Reader {
     }
 
     /// Whether an event has begun that is not complete.
-    pub(super) fn is_within_event(&self) -> bool {
+    pub fn is_within_event(&self) -> bool {
         self.skipping || !self.begun.is_empty() || !matches!(self.event.data, Data::None)
     }
 
@@ -183,6 +180,12 @@ impl Reader {
             line.advance(BYTE_ORDER_MARK.len());
         }
         Line::Whole(line)
+    }
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self::with_limit(LINE_BYTES_MAX)
     }
 }
 

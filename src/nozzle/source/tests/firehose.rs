@@ -157,13 +157,3 @@ async fn a_foundation_without_a_firehose_is_told_so() {
     assert!(running.ended("no_firehose").await.contains("switched off"));
     running.stop().await;
 }
-
-#[tokio::test]
-async fn an_unknown_ca_is_told_in_plain_words() {
-    let pki = Pki::new("test authority");
-    let server = TrafficController::start(&pki, []).await;
-    let stranger = Pki::new("stranger");
-    let running = Running::start(plan(kind(&server, &stranger)));
-    assert!(running.ended("tls").await.contains("unknown CA"));
-    running.stop().await;
-}

@@ -204,16 +204,6 @@ async fn a_foundation_without_a_gateway_is_told_so() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn an_unknown_ca_is_told_in_plain_words() {
-    let pki = Pki::new("test authority");
-    let server = Gateway::start(&pki, BOTH, []).await;
-    let stranger = Pki::new("stranger");
-    let running = Running::start(plan(kind(&server, &stranger)));
-    assert!(running.ended("tls").await.contains("unknown CA"));
-    running.stop().await;
-}
-
 fn renewed(status: &SourcesStatus) -> Option<u64> {
     status.ends.get("renewed").copied()
 }

@@ -130,55 +130,6 @@ async fn a_proxy_with_nothing_to_send_counts_as_connected() {
 }
 
 #[tokio::test]
-async fn tls_failures_are_told_in_plain_words() {
-    let pki = Pki::new("test authority");
-    let stranger = Authority::new("stranger").unwrap();
-    let authority = &pki.authority;
-    let good = authority.server(&["reverselogproxy"]).unwrap();
-    let client = pki.client();
-    let nobody = pki.trusting();
-    let unknown = {
-        let (cert_file, key_file) =
-            stranger.client("nozzle").unwrap().write_to(pki.dir.path(), "stranger").unwrap();
-        ClientTls { identity: Some(Identity { cert_file, key_file }), ..pki.trusting() }
-    };
-    let cases = [
-        (
-            authority.server(&["other.example"]).unwrap(),
-            &client,
-            "for the expected name \"reverselogproxy\" but",
-        ),
-        (authority.server(&[]).unwrap(), &client, "only a common name, no subject alternative name"),
-        (authority.expired_server(&["reverselogproxy"]).unwrap(), &client, "expired on 2020-12-31"),
-        (stranger.server(&["reverselogproxy"]).unwrap(), &client, "unknown CA"),
-        (good.clone(), &nobody, "requires a client certificate"),
-        (good.clone(), &unknown, "client certificate"),
-    ];
-    for (leaf, tls, words) in cases {
-        let rlp = Rlp::start(pki.mutual(&leaf), []).await;
-        let running = Running::start(plan(grpc_kind(rlp.address, tls.clone())));
-        let said = running.ended("tls").await;
-        assert!(said.contains(words), "expected {words:?}: {said}");
-        assert_eq!(running.sources.status().streams[0].connects, 0, "{words}");
-        running.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn certificate_files_are_read_again_on_each_connect() {
-    let pki = Pki::new("test authority");
-    let leaf = pki.authority.server(&["reverselogproxy"]).unwrap();
-    let rlp = Rlp::start(pki.mutual(&leaf), []).await;
-    let mut tls = pki.client();
-    tls.ca_file = Some(pki.path("later.crt"));
-    let running = Running::start(plan(grpc_kind(rlp.address, tls)));
-    let said = running.ended("tls_files").await;
-    assert!(said.contains("later.crt"), "{said}");
-    pki.authority.write_to(pki.dir.path(), "later").unwrap();
-    timeout(DEADLINE, running.sources.wait_connected(1)).await.unwrap();
-}
-
-#[tokio::test]
 async fn an_absent_or_foreign_server_is_named() {
     let pki = Pki::new("test authority");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -193,6 +144,48 @@ async fn an_absent_or_foreign_server_is_named() {
     let running = Running::start(plan(grpc_kind(address, pki.client())));
     assert!(running.ended("tls").await.contains("does not speak TLS"));
     running.stop().await;
+}
+
+/// Takes one connection to `to`, and passes bytes on until told to stall; then both ends stay open.
+async fn stalling_relay(to: SocketAddr, stall: CancellationToken) -> (SocketAddr, Tasks<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = Tasks::new();
+    tasks.spawn("relay", async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = tokio::net::TcpStream::connect(to).await.unwrap();
+        let relayed = stall.run_until_cancelled(tokio::io::copy_bidirectional(&mut near, &mut far)).await;
+        assert!(relayed.is_none(), "nobody ends it: {relayed:?}");
+        std::future::pending().await
+    });
+    (address, tasks)
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_pings_is_left() {
+    let pki = Pki::new("test authority");
+    let leaf = pki.authority.server(&["reverselogproxy"]).unwrap();
+    let calls = [Call::Reply(vec![message(10)], Ending::Open)];
+    let rlp = Rlp::start(pki.mutual(&leaf), calls).await;
+    let stall = CancellationToken::new();
+    let (address, _relay) = stalling_relay(rlp.address, stall.clone()).await;
+    // Without an idle time-out nothing else could notice.
+    let running = Running::start(plan(grpc_kind(address, pki.client())));
+    running.take(FrameKind::V2Batch, 1).await;
+    stall.cancel();
+
+    // The clock jumps from timer to timer now: nothing moves on any socket.
+    tokio::time::pause();
+    let stalled = Instant::now();
+    let end = loop {
+        if let Some(end) = running.sources.status().streams[0].last_end.clone() {
+            break end;
+        }
+        assert!(stalled.elapsed() < Duration::from_mins(2), "never noticed");
+        sleep(Duration::from_millis(500)).await;
+    };
+    assert_eq!(end.reason, "lost", "{end:?}");
+    assert!(end.message.contains("has not answered a ping within 20 s"), "{end:?}");
 }
 
 #[tokio::test]

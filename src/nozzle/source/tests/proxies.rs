@@ -21,7 +21,7 @@ fn through(proxy: &ForwardProxy, credentials: &str, bypass: &str) -> ProxySettin
 fn behind(proxies: ProxySettings, api: &Url, pki: &Pki) -> Platform {
     let mut api = api.clone();
     api.set_host(Some("api.test")).unwrap();
-    Platform { foundation: foundation(&api, &proxies), tls: pki.trusting(), proxies }
+    Platform { foundation: foundation(&api, &proxies), tls: pki.trusting().into(), proxies }
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn what_is_named_is_reached_directly() {
     let gateway = Gateway::named(&pki, "localhost", &["h2"], []).await;
     let proxies = through(&proxy, "", "api.test");
     let foundation = gateway.api.foundation.clone();
-    let platform = Platform { foundation, tls: pki.trusting(), proxies };
+    let platform = Platform { foundation, tls: pki.trusting().into(), proxies };
     let running = Running::start(plan(SourceKind::Gateway(platform)));
     gateway.stream(0).await;
     running.stop().await;
@@ -108,7 +108,7 @@ async fn a_proxy_that_is_away_is_told() {
     let address = gone.address();
     let proxies = ProxySettings { secure: Some(gone), ..ProxySettings::default() };
     let foundation = gateway.api.foundation.clone();
-    let platform = Platform { foundation, tls: pki.trusting(), proxies };
+    let platform = Platform { foundation, tls: pki.trusting().into(), proxies };
     let running = Running::start(plan(SourceKind::Gateway(platform)));
     let said = running.ended("connect").await;
     assert!(said.contains("log-stream.test") && said.contains(&format!("the proxy {address}")), "{said}");

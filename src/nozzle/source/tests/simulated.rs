@@ -54,7 +54,11 @@ impl World {
                 let client_secret = SecretString::from("nozzle-secret".to_owned());
                 let credentials = Credentials { client_id: "nozzle".to_owned(), client_secret };
                 let api = Url::parse(&foundation.api_url()).unwrap();
-                SourceKind::Firehose(Platform { foundation: Api::new(http, api, credentials), tls, proxies })
+                SourceKind::Firehose(Platform {
+                    foundation: Api::new(http, api, credentials),
+                    tls: tls.into(),
+                    proxies,
+                })
             }
         };
         let streams = NonZeroUsize::new(2).unwrap();

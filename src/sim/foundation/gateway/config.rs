@@ -13,6 +13,8 @@ pub struct GatewayConfig {
     pub json: JsonStyle,
     /// How streams write when they open; [`super::Fault::Form`] changes it.
     pub form: StreamForm,
+    /// Which versions of HTTP are offered over TLS.
+    pub http: HttpVersions,
 }
 
 impl Default for GatewayConfig {
@@ -22,6 +24,26 @@ impl Default for GatewayConfig {
             stream_lifetime: Duration::from_secs(14 * 60),
             json: JsonStyle::default(),
             form: StreamForm::default(),
+            http: HttpVersions::default(),
+        }
+    }
+}
+
+/// Which versions of HTTP a server offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersions {
+    /// HTTP/2 and HTTP/1.1.
+    #[default]
+    Both,
+    /// HTTP/1.1, as the platform's routers do unless told otherwise.
+    One,
+}
+
+impl HttpVersions {
+    pub(in crate::sim::foundation) fn alpn(self) -> &'static [&'static str] {
+        match self {
+            Self::Both => &["h2", "http/1.1"],
+            Self::One => &["http/1.1"],
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::sim::foundation::testing::*;
-use crate::sim::foundation::{App, Foundation, FoundationConfig};
+use crate::sim::foundation::{App, Connected, Foundation, FoundationConfig};
 
 mod access;
 mod faults;
@@ -86,6 +86,15 @@ fn lines(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn http_2_is_not_offered_where_it_is_switched_off() {
+    for (versions, offered) in [(HttpVersions::Both, true), (HttpVersions::One, false)] {
+        let foundation = with(GatewayConfig { http: versions, ..Default::default() }).await;
+        let request = http_over(&foundation, "h2").get(foundation.gateway_url());
+        assert_eq!(within(request.send()).await.is_ok(), offered);
+    }
+}
+
+#[tokio::test]
 async fn envelopes_arrive_in_order_over_either_version_of_http() {
     let foundation = start().await;
     for (alpn, version) in [("http/1.1", Version::HTTP_11), ("h2", Version::HTTP_2)] {
@@ -102,7 +111,7 @@ async fn envelopes_arrive_in_order_over_either_version_of_http() {
         assert_eq!(stats.protocol, crate::sim::foundation::Protocol::Gateway);
         assert_eq!((stats.accepted, stats.sent, stats.dropped), (251, 251, 0));
         drop(events);
-        foundation.wait_connected(PATIENCE, |now| now.gateway == 0).await.unwrap();
+        foundation.wait_connected(PATIENCE, |now| *now == Connected::default()).await.unwrap();
     }
 }
 
@@ -124,7 +133,7 @@ async fn streams_share_a_shard_with_those_of_the_log_proxy() {
     let mut alone = Events::open(&foundation, "log").await;
     let mut client = egress(&foundation).await;
     let mut grpc = client.batched_receiver(batch_request("a")).await.unwrap().into_inner();
-    foundation.wait_connected(PATIENCE, |now| (now.rlp, now.gateway) == (1, 2)).await.unwrap();
+    foundation.wait_connected(PATIENCE, |now| (now.rlp, now.gateway, now.copies) == (1, 1, 1)).await.unwrap();
     foundation.publish(&numbered(1000));
 
     let accepted = |shard: &str, protocol| {

@@ -30,7 +30,7 @@ async fn refusal(foundation: &Foundation, request: v2::EgressBatchRequest) -> (C
 #[tokio::test]
 async fn envelopes_arrive_in_order_the_first_alone_and_the_rest_in_hundreds() {
     let foundation = start().await;
-    let mut stream = open(&foundation, batch_request("")).await;
+    let mut stream = open(&foundation, batch_request("shard")).await;
     foundation.wait_connected(PATIENCE, |now| now.rlp == 1).await.unwrap();
     foundation.publish(&numbered(251));
     let batches = read(&mut stream, 251).await;
@@ -70,11 +70,11 @@ async fn requests_are_checked_with_the_proxys_own_words() {
         assert_eq!(refusal(&foundation, request).await, (Code::InvalidArgument, expected.into()));
     }
     foundation.refuse_streams(1, &Status::unavailable("scripted"));
-    assert_eq!(refusal(&foundation, batch_request("")).await, (Code::Unavailable, "scripted".into()));
+    assert_eq!(refusal(&foundation, batch_request("shard")).await, (Code::Unavailable, "scripted".into()));
 
-    let _stream = open(&foundation, batch_request("")).await;
+    let _stream = open(&foundation, batch_request("shard")).await;
     let full = "unable to create stream, max egress streams reached: 1";
-    assert_eq!(refusal(&foundation, batch_request("")).await, (Code::ResourceExhausted, full.into()));
+    assert_eq!(refusal(&foundation, batch_request("shard")).await, (Code::ResourceExhausted, full.into()));
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn tags_come_in_the_form_asked_for() {
 #[tokio::test]
 async fn messages_may_be_larger_than_what_clients_accept_by_default() {
     let foundation = start().await;
-    let mut stream = open(&foundation, batch_request("")).await;
+    let mut stream = open(&foundation, batch_request("shard")).await;
     foundation.publish(&vec![log(vec![b'x'; 61_440]); 101]);
     let batches = read(&mut stream, 101).await;
     assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [1, 100]);
@@ -155,7 +155,7 @@ async fn streams_end_as_scripted() {
         (End::Unavailable, Some(Code::Unavailable)),
         (End::ResourceExhausted, Some(Code::ResourceExhausted)),
     ] {
-        let mut stream = open(&foundation, batch_request("")).await;
+        let mut stream = open(&foundation, batch_request("shard")).await;
         foundation.publish(&numbered(1));
         read(&mut stream, 1).await;
         assert_eq!(foundation.inject(&Target::Rlp, &Fault::End(end.clone())), 1);
@@ -164,7 +164,7 @@ async fn streams_end_as_scripted() {
         drop(stream);
         foundation.wait_connected(PATIENCE, |now| now.rlp == 0).await.unwrap();
     }
-    let mut stream = open(&foundation, batch_request("")).await;
+    let mut stream = open(&foundation, batch_request("shard")).await;
     foundation.inject(&Target::All, &Fault::End(End::Cut));
     assert!(within(stream.message()).await.is_err());
 }
@@ -172,7 +172,7 @@ async fn streams_end_as_scripted() {
 #[tokio::test]
 async fn an_orderly_end_sends_what_is_buffered() {
     let foundation = start().await;
-    let mut stream = open(&foundation, batch_request("")).await;
+    let mut stream = open(&foundation, batch_request("shard")).await;
     foundation.inject(&Target::All, &Fault::Stall);
     foundation.publish(&numbered(250));
     let stop = foundation.stop();
@@ -215,7 +215,7 @@ async fn a_stalled_stream_loses_what_its_buffer_cannot_hold_and_the_loss_is_told
 #[tokio::test]
 async fn envelopes_can_be_lost_or_doubled() {
     let foundation = start().await;
-    let mut stream = open(&foundation, batch_request("")).await;
+    let mut stream = open(&foundation, batch_request("shard")).await;
     foundation.inject(&Target::All, &Fault::DropNext(2));
     foundation.inject(&Target::All, &Fault::DuplicateNext(1));
     foundation.publish(&numbered(4));
@@ -230,7 +230,7 @@ async fn go_away_lets_a_stream_live_but_no_new_one_start_on_its_connection() {
     let foundation = start().await;
     let connections = Arc::new(AtomicUsize::new(0));
     let mut client = egress_counting(&foundation, Arc::clone(&connections)).await;
-    let mut first = client.batched_receiver(batch_request("")).await.unwrap().into_inner();
+    let mut first = client.batched_receiver(batch_request("shard")).await.unwrap().into_inner();
     foundation.inject(&Target::All, &Fault::GoAway);
     foundation.publish(&numbered(3));
     assert_eq!(read(&mut first, 3).await.concat(), numbered(3));
@@ -248,7 +248,7 @@ async fn go_away_lets_a_stream_live_but_no_new_one_start_on_its_connection() {
 #[tokio::test]
 async fn bytes_are_replayed_as_they_are() {
     let foundation = start().await;
-    let mut stream = open(&foundation, batch_request("")).await;
+    let mut stream = open(&foundation, batch_request("shard")).await;
     let raw = prost::Message::encode_to_vec(&v2::EnvelopeBatch { batch: numbered(3) });
     foundation.publish_message(raw.into());
     assert_eq!(read(&mut stream, 3).await, [numbered(3)]);

@@ -132,11 +132,13 @@ fn an_envelope_without_a_message_goes_nowhere() {
 #[test]
 fn a_full_stream_loses_new_envelopes_and_a_full_websocket_its_backlog() {
     let router = Arc::new(Router::new(10, 4, JsonStyle::default()));
-    let stream = subscribe(&router, "", vec![logs()]);
+    let stream = subscribe(&router, "a", vec![logs()]);
+    let copy = subscribe(&router, "", vec![logs()]);
     let websocket = router.subscribe_v1(V1Key::App(APP.into()));
     router.publish(&vec![log(APP); 14]);
-    assert_eq!(router.totals().rlp_dropped, 4);
+    assert_eq!((router.totals().rlp_dropped, router.totals().copies_dropped), (4, 4));
     assert_eq!(router.totals().v1_dropped, 12);
+    assert_eq!(got(&copy), 10);
     assert_eq!((got(&stream), websocket.mailbox.counts().buffered), (10, 2));
 }
 
@@ -230,10 +232,11 @@ fn faults_reach_their_targets_and_closed_streams_are_gone() {
     ] {
         assert_eq!(router.inject(&target, &end), expected, "{target:?}");
     }
-    assert_eq!(router.streams().len(), 4);
-    let all = Connected { rlp: 2, gateway: 1, firehose: 1, app_streams: 0 };
+    let copy = subscribe(&router, "", vec![logs()]);
+    assert_eq!(router.streams().len(), 5);
+    let all = Connected { rlp: 2, gateway: 1, copies: 1, firehose: 1, app_streams: 0 };
     assert_eq!(*router.connected().borrow(), all);
-    drop((a, gateway, websocket));
+    drop((a, gateway, copy, websocket));
     assert_eq!(*router.connected().borrow(), Connected { rlp: 1, ..Connected::default() });
     assert_eq!(router.streams()[0].id, b.id);
 }

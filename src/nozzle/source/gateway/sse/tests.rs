@@ -9,7 +9,7 @@ fn read_chunks<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> 
     let mut events = Vec::new();
     for chunk in chunks {
         reader.push(Bytes::copy_from_slice(chunk));
-        events.extend(std::iter::from_fn(|| reader.next()));
+        events.extend(std::iter::from_fn(|| reader.next_event()));
     }
     events
 }
@@ -94,13 +94,13 @@ fn an_endless_line_is_noticed_at_the_limit_and_not_kept() {
     let mut noticed = Vec::new();
     for number in 1..=1000 {
         reader.push(chunk.clone());
-        noticed.extend(std::iter::from_fn(|| reader.next()).map(|event| (number, event)));
+        noticed.extend(std::iter::from_fn(|| reader.next_event()).map(|event| (number, event)));
         assert!(reader.begun.capacity() <= 2000, "{}", reader.begun.capacity());
     }
     assert_eq!(noticed, [(11, Event::TooLong)]);
     assert!(reader.is_within_event());
     reader.push(Bytes::from_static(b"\n\ndata: a\n\n"));
-    assert_eq!(reader.next(), Some(data("a")));
+    assert_eq!(reader.next_event(), Some(data("a")));
     assert!(!reader.is_within_event());
 }
 
@@ -108,15 +108,15 @@ fn an_endless_line_is_noticed_at_the_limit_and_not_kept() {
 fn a_line_in_one_chunk_is_not_copied() {
     let chunk = Bytes::from_static(b"data: first\n\ndata: second\n\ndata: thi");
     let within = |part: &Bytes| chunk.as_ptr_range().contains(&part.as_ptr());
-    let mut reader = Reader::new();
+    let mut reader = Reader::default();
     reader.push(chunk.clone());
     for expected in ["first", "second"] {
-        let Some(Event::Data(data)) = reader.next() else { panic!("no {expected}") };
+        let Some(Event::Data(data)) = reader.next_event() else { panic!("no {expected}") };
         assert!(data == expected && within(&data), "{data:?}");
     }
-    assert_eq!(reader.next(), None);
+    assert_eq!(reader.next_event(), None);
     reader.push(Bytes::from_static(b"rd\n\n"));
-    assert_eq!(reader.next(), Some(data("third")));
+    assert_eq!(reader.next_event(), Some(data("third")));
 }
 
 #[test]
@@ -130,9 +130,9 @@ fn what_the_end_cuts_off_is_known() {
         ("event: heart", true),
     ];
     for (stream, within) in cases {
-        let mut reader = Reader::new();
+        let mut reader = Reader::default();
         reader.push(Bytes::copy_from_slice(stream.as_bytes()));
-        while reader.next().is_some() {}
+        while reader.next_event().is_some() {}
         assert_eq!(reader.is_within_event(), within, "{stream:?}");
     }
 }

@@ -14,7 +14,7 @@ async fn bodies_end_as_scripted() {
         (End::ResourceExhausted, None),
         (End::Close { code: 1000, reason: "bye".into() }, closing()),
     ] {
-        let mut events = Events::open(&foundation, "log").await;
+        let mut events = Events::open(&foundation, "log&shard_id=b").await;
         foundation.publish(&numbered(1));
         assert_eq!(events.logs(1).await, lines(0..1));
         assert_eq!(foundation.inject(&Target::Gateway, &Fault::End(end.clone())), 1);
@@ -22,7 +22,7 @@ async fn bodies_end_as_scripted() {
         if last.is_some() {
             assert_eq!(events.next().await, None);
         }
-        foundation.wait_connected(PATIENCE, |now| now.gateway == 0).await.unwrap();
+        foundation.wait_connected(PATIENCE, |now| *now == Connected::default()).await.unwrap();
     }
 }
 
@@ -55,7 +55,7 @@ async fn a_cut_comes_in_the_middle_of_a_line() {
 #[tokio::test]
 async fn an_orderly_stop_sends_what_is_buffered() {
     let foundation = start().await;
-    let mut events = Events::open(&foundation, "log").await;
+    let mut events = Events::open(&foundation, "log&shard_id=b").await;
     foundation.inject(&Target::Gateway, &Fault::Stall);
     foundation.publish(&numbered(250));
     let stop = foundation.stop();
@@ -80,7 +80,7 @@ async fn a_held_stream_loses_what_its_buffer_cannot_hold() {
         foundation.inject(&Target::Gateway, &Fault::Resume);
         assert_eq!(events.logs(10).await, lines(0..10));
         drop(events);
-        foundation.wait_connected(PATIENCE, |now| now.gateway == 0).await.unwrap();
+        foundation.wait_connected(PATIENCE, |now| *now == Connected::default()).await.unwrap();
     }
     assert_eq!(foundation.totals().rlp_dropped, 10);
 }
@@ -88,7 +88,7 @@ async fn a_held_stream_loses_what_its_buffer_cannot_hold() {
 #[tokio::test]
 async fn envelopes_can_be_lost_or_doubled() {
     let foundation = start().await;
-    let mut events = Events::open(&foundation, "log").await;
+    let mut events = Events::open(&foundation, "log&shard_id=b").await;
     foundation.inject(&Target::Gateway, &Fault::DropNext(2));
     foundation.inject(&Target::Gateway, &Fault::DuplicateNext(1));
     foundation.publish(&numbered(4));
@@ -107,7 +107,7 @@ async fn go_away_lets_a_stream_live() {
         foundation.publish(&numbered(3));
         assert_eq!(events.logs(3).await, lines(0..3));
         drop(events);
-        foundation.wait_connected(PATIENCE, |now| now.gateway == 0).await.unwrap();
+        foundation.wait_connected(PATIENCE, |now| *now == Connected::default()).await.unwrap();
     }
 }
 
@@ -116,7 +116,7 @@ async fn lines_break_anywhere_and_end_in_any_way() {
     let chunks = Chunks::Random { pause: Duration::ZERO };
     let form = StreamForm { chunks, ..Default::default() };
     let foundation = with(GatewayConfig { form, ..Default::default() }).await;
-    let mut events = Events::open(&foundation, "log").await;
+    let mut events = Events::open(&foundation, "log&shard_id=b").await;
     foundation.publish(&numbered(250));
     assert_eq!(events.logs(250).await, lines(0..250));
 
@@ -135,7 +135,7 @@ async fn lines_break_anywhere_and_end_in_any_way() {
 #[tokio::test]
 async fn bytes_are_replayed_as_they_are() {
     let foundation = start().await;
-    let mut events = Events::open(&foundation, "log").await;
+    let mut events = Events::open(&foundation, "log&shard_id=b").await;
     foundation.publish_text(Bytes::from_static(b"data: {nonsense\n\n"));
     assert_eq!(events.next().await.unwrap(), "data: {nonsense");
     // Messages of the other protocols are not for it.
