@@ -44,9 +44,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn send(client: &Client, index: Option<&str>, stop: &CancellationToken) -> Result<(), Box<dyn Error>> {
-    let probe = client.probe().await;
-    if probe != Probe::Ready {
-        return Err(format!("the HEC is not ready: {probe:?}").into());
+    let probed = client.probe().await;
+    if probed.iter().all(|endpoint| endpoint.probe != Probe::Ready) {
+        let said: Vec<_> = probed.iter().map(ToString::to_string).collect();
+        return Err(format!("the HEC is not ready: {}", said.join("; ")).into());
     }
     let mut batch = Batch::new(index.unwrap_or_default().into(), BATCH_BYTES);
     // One line at a time from a terminal or a pipe; nothing else runs on this thread meanwhile.

@@ -26,24 +26,29 @@
 //! # The way of a batch
 //!
 //! ```text
-//! deliver ─► repair ─► compress ─► gate ─► transport ─► reply ─► classify ─┬─► accepted
-//!              ▲                    ▲                                      ├─► busy, away, held
-//!              │                    └── pause, one probe, open again ◄─────┤
-//!              └──────── named event, halves, smaller, uncompressed ◄──────┘
+//! client ─► repair ─► pool ─► choice ─► endpoint ─► transport ─► reply ─► classify ─┬─► accepted
+//!             ▲         ▲                                                          ├─► busy, away, held
+//!             │         └── elsewhere at once; here after a pause, one probe ◄─────┤
+//!             └──────────── named event, halves, smaller, uncompressed ◄───────────┘
 //! ```
 //!
 //! - [`classify`]: one pure function from a reply to what it means for the data.
 //! - [`reply`]: reads what servers, gateways and login pages answer.
 //! - `repair`: takes a refused batch apart so that a bad event costs that event only.
+//! - `pool`: every address behind every URL, of two sites; which of them gets the next request
+//!   (`choice`), how many at once (`concurrency`), and how names are looked up (`resolve`).
 //! - `gate`: closes an endpoint that is away, busy or refuses us, and tries it with one request.
+//! - `indexes`, `reroute`: what becomes of events whose index is refused; [`dead_letter`]: of refused events.
+//! - `token`, `tls_files`: what comes from files, and is read again when they change.
 //! - [`backoff`]: how long to wait, and when to give up.
 //! - [`compress`], `transport`: bytes.
-//! - `endpoint`: one URL with its gate and what was learned of it; `client`: policy.
+//! - `endpoint`: one address of one URL and what was learned of it; `client`: policy.
 //!
 //! # What holds
 //!
 //! - Every event of a batch ends in exactly one of delivered, rejected, abandoned, undelivered.
 //! - A 2xx is success only when the body says so, unless [`classify::ResponseMode::Lenient`].
+//! - Nothing waits for an endpoint that is closed while another one of the site takes data.
 //! - Refused credentials, wrong URLs and untrusted certificates hold the data; they lose none.
 //! - Delivery is at least once: when a reply is lost the request is sent again and counted in
 //!   [`status::Counters::ambiguous_resends`].
@@ -57,22 +62,31 @@ pub mod classify;
 mod client;
 pub mod compress;
 mod config;
+pub mod dead_letter;
 mod endpoint;
 mod gate;
 pub mod hold;
+mod indexes;
 pub mod outcome;
+pub mod pool;
 mod probe;
 mod repair;
 pub mod reply;
+mod reroute;
 pub mod status;
+mod tls_files;
+mod token;
 mod transport;
 
 pub use self::backoff::RetryLimit;
 pub use self::classify::ResponseMode;
 pub use self::client::Client;
 pub use self::compress::Compression;
-pub use self::config::{ClientConfig, ConfigError};
+pub use self::config::{ClientConfig, ConfigError, FailoverConfig};
 pub use self::gate::GateState;
-pub use self::outcome::{Outcome, Rejection};
-pub use self::probe::Probe;
+pub use self::outcome::{Deferred, Delivery, Outcome, Rejection};
+pub use self::pool::{Site, Slot};
+pub use self::probe::{Probe, Probed};
+pub use self::reroute::REFUSED_INDEX_FIELD;
 pub use self::status::Status;
+pub use self::token::TokenSource;

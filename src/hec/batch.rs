@@ -16,6 +16,8 @@ pub struct EventMark {
     /// How many input units (envelopes, for the nozzle) this event settles; often 1, and 0
     /// for further events that came from the same unit.
     pub units: u32,
+    /// Whose event it is, as far as the caller tells them apart; 0 if it does not.
+    pub flow: u32,
 }
 
 /// A number of events, and of the input units they settle.
@@ -68,9 +70,14 @@ impl Batch {
 
     /// Makes what was written since the last commit an event that settles `units` inputs.
     pub fn commit(&mut self, units: u32) {
+        self.commit_for(0, units);
+    }
+
+    /// The same, and says whose event it is.
+    pub fn commit_for(&mut self, flow: u32, units: u32) {
         // Bodies are capped far below 4 GiB (HEC_BATCH_BYTES ≤ 1,000,000 and one event ≤ 5 MB).
         let end = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
-        self.marks.push(EventMark { end, units });
+        self.marks.push(EventMark { end, units, flow });
         self.units += u64::from(units);
     }
 
@@ -91,10 +98,51 @@ impl Batch {
         Self { index: Arc::clone(&self.index), body, marks, units }
     }
 
+    /// Takes out the events for which `out` says so; it is asked once for each, in order.
+    pub fn remove(&mut self, mut out: impl FnMut(usize) -> bool) {
+        let (mut kept, mut start, mut end) = (0, 0, 0);
+        for at in 0..self.marks.len() {
+            let mark = self.marks[at];
+            let from = std::mem::replace(&mut start, mark.end);
+            if out(at) {
+                self.units -= u64::from(mark.units);
+                continue;
+            }
+            if from != end {
+                self.body.copy_within(from as usize..start as usize, end as usize);
+            }
+            end += start - from;
+            self.marks[kept] = EventMark { end, ..mark };
+            kept += 1;
+        }
+        self.marks.truncate(kept);
+        self.body.truncate(end as usize);
+    }
+
+    /// Adds the events of another batch of the same index.
+    pub fn append(&mut self, other: &Self) {
+        let start = u32::try_from(self.committed()).unwrap_or(u32::MAX);
+        self.rollback();
+        self.body.reserve_exact(other.committed());
+        self.body.extend_from_slice(&other.body[..other.committed()]);
+        self.marks.reserve_exact(other.marks.len());
+        self.marks.extend(other.marks.iter().map(|mark| EventMark { end: start + mark.end, ..*mark }));
+        self.units += other.units;
+    }
+
+    /// Gives back all memory that is not used.
+    pub fn shrink_to_fit(&mut self) {
+        self.body.shrink_to_fit();
+        self.marks.shrink_to_fit();
+    }
+
     /// Gives back memory that is not used, if it is a quarter or more.
     pub fn shrink(&mut self) {
         if self.body.capacity() > self.body.len() + self.body.len() / 4 {
             self.body.shrink_to_fit();
+        }
+        if self.marks.capacity() > self.marks.len() + self.marks.len() / 4 {
+            self.marks.shrink_to_fit();
         }
     }
 
@@ -166,6 +214,36 @@ mod tests {
             sum += tail.tally();
             assert_eq!(sum, Tally { events: 3, units: 2 });
         }
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_the_others_whole() {
+        let events = ["a", "bb", "ccc", "dddd"];
+        for chosen in 0..16_u32 {
+            let mut batch = batch(&events);
+            batch.remove(|at| chosen & (1 << at) != 0);
+            let left: Vec<_> = (0..4).filter(|at| chosen & (1 << at) == 0).collect();
+            let text: String = left.iter().map(|at| events[*at]).collect();
+            assert_eq!(batch.body(), text.as_bytes());
+            assert_eq!(batch.committed(), text.len());
+            let units = left.iter().filter(|at| *at % 2 == 0).count() as u64;
+            assert_eq!(batch.tally(), Tally { events: left.len() as u64, units });
+            let lengths: Vec<_> = batch.marks().iter().map(|mark| mark.end as usize).collect();
+            let expected: Vec<_> = (1..=left.len())
+                .map(|n| left[..n].iter().map(|at| events[*at].len()).sum::<usize>())
+                .collect();
+            assert_eq!(lengths, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_added_stands_behind() {
+        let mut one = batch(&["a", "bb"]);
+        one.buffer().extend_from_slice(b"half an ev");
+        one.append(&batch(&["ccc", "dddd", "e"]));
+        assert_eq!(one.body(), b"abbcccdddde");
+        assert_eq!(one.tally(), Tally { events: 5, units: 3 });
+        assert_eq!(one.split_off(3).body(), b"dddde");
     }
 
     #[test]

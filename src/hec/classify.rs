@@ -68,6 +68,8 @@ pub enum Disposition {
     WithoutGzip,
     /// Send it again under a new data channel.
     FreshChannel,
+    /// Send it again with another token.
+    FreshToken,
 }
 
 /// Why there is no reply.
@@ -81,6 +83,8 @@ pub enum TransportFailure {
     Certificate,
     /// The answer to our TLS greeting was something else.
     NotTls,
+    /// A proxy opens no tunnel for who we are.
+    ProxyAuthentication,
 }
 
 /// Decides about a reply.
@@ -124,6 +128,7 @@ pub fn classify_transport(failure: TransportFailure) -> Disposition {
         TransportFailure::Interrupted => Disposition::Retry { after: None, taken: Taken::Perhaps },
         TransportFailure::Certificate => Disposition::Hold(HoldReason::Certificate),
         TransportFailure::NotTls => Disposition::Hold(HoldReason::NotTls),
+        TransportFailure::ProxyAuthentication => Disposition::Hold(HoldReason::ProxyAuthentication),
     }
 }
 

@@ -1,31 +1,42 @@
 //! Delivering batches: trying until every event has a verdict.
 
+mod settle;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::settle::Settled;
 use super::backoff::RetryLimit;
 use super::batch::Batch;
-use super::classify::Taken;
-use super::compress::{Compression, Wire};
+use super::compress::Compressors;
 use super::config::{ClientConfig, ConfigError};
-use super::endpoint::{Attempt, Endpoint, Request, Verdict};
-use super::gate::{Permit, Progress};
-use super::outcome::Outcome;
-use super::probe::Probe;
-use super::repair::{Cutoff, Part, Repair};
+use super::endpoint::Verdict;
+use super::indexes::REMEMBERED;
+use super::outcome::{Deferred, Delivery, Outcome};
+use super::pool::{Doubts, Member, Pool, Slot};
+use super::probe::Probed;
+use super::repair::{Blame, Cutoff, IndexPolicy, OVERSIZE_BYTES, Part, Refusal, Repair};
+use super::reroute::reroute;
 use super::status::Status;
 
-/// How often a waiting delivery looks whether its limit on attempts is reached.
-const PATIENCE_TICK: Duration = Duration::from_secs(1);
+/// How often files that may change are looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
 
 /// By how much others are ahead of a delivery that got the endpoint held, when that ends.
 const HEAD_START: Duration = Duration::from_millis(100);
 
-/// A client for one HEC. Share it: several deliveries may run at once.
+/// A client for one HEC, or for two of which the second stands in for the first. Share it: several
+/// deliveries may run at once.
 pub struct Client {
-    endpoint: Endpoint,
+    pool: Arc<Pool>,
+    compressors: Compressors,
     retries: RetryLimit,
+    /// Where events go whose index is refused.
+    fallback_index: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -41,158 +52,216 @@ impl Client {
     /// # Errors
     /// Settings that cannot work, named without any secret.
     pub fn new(config: ClientConfig) -> Result<Self, ConfigError> {
-        Ok(Self { endpoint: Endpoint::new(&config)?, retries: config.retries })
+        Ok(Self {
+            pool: Arc::new(Pool::new(&config)?),
+            compressors: Compressors::default(),
+            retries: config.retries,
+            fallback_index: config.fallback_index.map(Arc::from),
+        })
+    }
+
+    /// Looks after the endpoints until `stop` is cancelled: looks names up again, so that every
+    /// address behind them gets its share, and tries endpoints that were away.
+    ///
+    /// At the start it asks each endpoint whether it would take events, and logs the result in one
+    /// line. Whoever delivers for long should run this beside it; it is to be run once.
+    pub fn keep_up(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.pool).keep_up(stop)
+    }
+
+    /// Reads tokens and certificates again when their files change, until `stop`.
+    pub fn watch_files(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        watch_files(Arc::clone(&self.pool), stop)
+    }
+
+    /// Waits until the endpoints could do with a batch more: for callers who have many, and had
+    /// better keep those that nobody takes yet. It promises nothing.
+    pub async fn slot(&self) -> Slot {
+        self.pool.slot().await
     }
 
     /// Delivers a batch: returns when every event has a verdict, or soon after `stop`.
     ///
-    /// While the endpoint is away, busy or refuses the token this waits, for ever unless the
+    /// While all endpoints are away, busy or refuse the token this waits, for ever unless the
     /// configuration limits the attempts. Cancelling `stop` gives up a request under way at
     /// once. Dropping the future leaves nothing behind either, but then nobody has counted the
     /// batch.
     pub async fn deliver(&self, batch: Batch, stop: &CancellationToken) -> Outcome {
-        let mut repair = Repair::new(batch);
-        let mut cutoff = Cutoff::Stopped;
-        let mut doubted = None;
-        while let Some(part) = repair.next(self.endpoint.bytes_max()) {
-            match self.settle(&repair, &part, doubted, stop).await {
-                Err(why) => {
-                    repair.put_back(part);
-                    cutoff = why;
-                    break;
-                }
-                Ok((verdict, sent)) => {
-                    if verdict.is_foreign() {
-                        doubted = doubted.or_else(|| Some(self.endpoint.next_number()));
-                    }
-                    match verdict {
-                        Verdict::Accepted => repair.accepted(&part),
-                        Verdict::AfterOthers => {
-                            repair.put_last(part);
-                            self.let_others_try(stop).await;
-                        }
-                        Verdict::Refused(refusal) => repair.refused(part, refusal, sent),
-                        Verdict::TooLarge(refusal) => repair.too_large(part, refusal),
-                    }
-                }
-            }
+        let Delivery { mut outcome, mut deferred } = self.deliver_or_defer(batch, stop).await;
+        while let Some(rest) = deferred.pop() {
+            let delivery = self.resume(rest, stop).await;
+            outcome.add(delivery.outcome);
+            deferred.extend(delivery.deferred);
         }
-        let outcome = repair.finish(cutoff);
-        self.endpoint.settled(&outcome);
         outcome
     }
 
-    /// How the endpoint is, and what was counted. Cheap.
+    /// The same for callers with a bound on deliveries that run at once: events that cannot be judged until
+    /// other data was tried are handed back. If they kept their places there might be none left for
+    /// the data that would show what is to blame.
+    pub async fn deliver_or_defer(&self, batch: Batch, stop: &CancellationToken) -> Delivery {
+        let policy = self.index_policy(batch.index());
+        self.run(Repair::new(batch, policy), Doubts::default(), stop).await
+    }
+
+    /// Whether deferred events can be judged now. If they cannot, it is still good to resume some while there is
+    /// no other data: nobody else would find out that whatever refused them is gone.
+    pub fn can_judge(&self, deferred: &Deferred) -> bool {
+        self.pool.can_judge(&deferred.doubts)
+    }
+
+    /// Goes on with deferred events; they may be deferred again.
+    pub async fn resume(&self, deferred: Deferred, stop: &CancellationToken) -> Delivery {
+        if !self.can_judge(&deferred) {
+            self.let_others_try(stop).await;
+        }
+        let Deferred { batch, doubts } = deferred;
+        let policy = self.index_policy(batch.index());
+        self.run(Repair::of_suspects(batch, policy), doubts, stop).await
+    }
+
+    /// How the endpoints are, and what was counted. Cheap.
     pub fn status(&self) -> Status {
-        self.endpoint.status()
+        self.pool.status()
     }
 
-    /// Posts an empty request with the token, to see whether events would be taken.
+    /// Looks up all names and asks every endpoint, to see whether events would be taken.
     ///
-    /// It goes past the gate and changes nothing. Bounded by the configured time-outs.
-    pub async fn probe(&self) -> Probe {
-        self.endpoint.ask().await
+    /// It goes past the gates and changes nothing about them. Bounded by the configured time-outs.
+    pub async fn probe(&self) -> Vec<Probed> {
+        self.pool.resolve_all().await;
+        let ask = async |member: Arc<Member>| Probed::of(&member, member.endpoint.ask().await.0);
+        join_all(self.pool.members().into_iter().map(ask)).await
     }
 
-    /// Tries one part until the endpoint has a verdict on it; also says how it was sent last.
-    async fn settle(
+    fn index_policy(&self, index: &Arc<str>) -> IndexPolicy {
+        match &self.fallback_index {
+            Some(fallback) if fallback != index => IndexPolicy::HandBack,
+            Some(_) | None => IndexPolicy::Reject,
+        }
+    }
+
+    /// Settles what can be settled, events for the fallback index included.
+    async fn run(&self, repair: Repair, doubts: Doubts, stop: &CancellationToken) -> Delivery {
+        let mut delivery = Delivery::default();
+        let misplaced = self.attend(repair, doubts, &mut delivery, stop).await;
+        if let (Some((misplaced, refusal)), Some(fallback)) = (misplaced, &self.fallback_index) {
+            let (rerouted, unfit) = reroute(&misplaced, fallback);
+            let mut unfit = Repair::new(unfit, IndexPolicy::Reject);
+            unfit.refused_index(refusal);
+            delivery.outcome.add(unfit.finish(Cutoff::Stopped).0);
+            let before = delivery.outcome.delivered;
+            let rerouted = Repair::new(rerouted, IndexPolicy::Reject);
+            self.attend(rerouted, Doubts::default(), &mut delivery, stop).await;
+            delivery.outcome.rerouted = delivery.outcome.delivered;
+            delivery.outcome.rerouted -= before;
+        }
+        self.pool.ledger().outcome(&delivery.outcome);
+        delivery
+    }
+
+    /// Tries the parts of a batch until each has a verdict, or nothing but suspects are left. Gives back what
+    /// is for another index.
+    async fn attend(
         &self,
-        repair: &Repair,
-        part: &Part,
-        doubted: Option<u64>,
+        mut repair: Repair,
+        mut doubts: Doubts,
+        delivery: &mut Delivery,
         stop: &CancellationToken,
-    ) -> Result<(Verdict, Compression), Cutoff> {
-        let patience = Patience::new(self.retries, self.endpoint.gate().progress());
-        let body = repair.bytes(part);
-        let raw = body.len();
-        let mut request = Request {
-            wire: Wire::plain(body.clone()),
-            raw,
-            form: part.form,
-            events: part.len(),
-            doubt: Taken::No,
-            doubted,
-        };
-        request.wire = tokio::select! {
-            biased;
-            // First of all: counting what is left at a stop must not cost compressing it.
-            () = stop.cancelled() => return Err(Cutoff::Stopped),
-            wire = self.endpoint.encode(body.clone(), part.form) => wire,
-        };
+    ) -> Option<(Batch, Refusal)> {
+        let mut cutoff = Cutoff::Stopped;
         loop {
-            if self.endpoint.outdated(&request.wire) {
-                request.wire = Wire::plain(body.clone());
+            if let Some(refusal) = self.pool.refusal_of(repair.index()) {
+                // It is not sent: what is for an index that was refused not long ago.
+                repair.refused_index(refusal);
             }
-            let permit = self.permit(&patience, stop).await?;
-            let attempt = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Err(Cutoff::Stopped),
-                attempt = self.endpoint.attempt(permit, &request) => attempt,
-            };
-            match attempt {
-                Attempt::Verdict(verdict) => return Ok((verdict, request.wire.encoding)),
-                Attempt::Again(doubt) => request.doubt = doubt,
+            let Some(part) = repair.next(OVERSIZE_BYTES) else { break };
+            let Settled { part, verdict, sent, by } =
+                match self.settle(&mut repair, part, &doubts, stop).await {
+                    Ok(settled) => settled,
+                    Err(why) => {
+                        cutoff = why;
+                        break;
+                    }
+                };
+            if verdict.is_foreign() {
+                doubts.note(&by);
             }
+            match verdict {
+                Verdict::Accepted => repair.accepted(&part),
+                Verdict::AfterOthers => {
+                    repair.put_last(part);
+                    let judged_now = || self.pool.takes_data() && self.pool.can_judge(&doubts);
+                    if repair.only_suspects() && !judged_now() {
+                        cutoff = Cutoff::Deferred;
+                        break;
+                    }
+                    self.let_others_try(stop).await;
+                }
+                Verdict::Refused(refusal) => {
+                    self.remember_index(&repair, &part, refusal, &by);
+                    repair.refused(part, refusal, sent);
+                }
+                Verdict::TooLarge(refusal) => repair.too_large(part, refusal),
+            }
+        }
+        let (outcome, rest) = repair.finish(cutoff);
+        delivery.outcome.add(outcome);
+        delivery.deferred.extend(rest.deferred.map(|batch| Deferred { batch, doubts }));
+        rest.misplaced
+    }
+
+    fn remember_index(&self, repair: &Repair, part: &Part, refusal: Refusal, by: &Member) {
+        if repair.blame(part, refusal) != Blame::Whole {
+            return;
+        }
+        let index = repair.index();
+        let shared = &by.target.shared;
+        if shared.indexes.remember(index, &by.endpoint.token(), refusal, Instant::now()) {
+            let fallback = self.fallback_index.as_ref().filter(|fallback| *fallback != index);
+            tracing::error!(
+                %index,
+                site = shared.site.label(),
+                url = by.endpoint.url(),
+                fallback = fallback.map(AsRef::as_ref),
+                believed_s = REMEMBERED.as_secs(),
+                next_step = "create the index in Splunk, or allow it for the token, or correct who asks for it",
+                "the HEC refuses an index; without a fallback its events are rejected"
+            );
         }
     }
 
     /// Leaves the first try after a hold to a delivery whose data may be taken: only a success
-    /// shows whether a refused event, or what refused it, is to blame.
+    /// shows whether a refused event, or what refused it, is to blame. Another endpoint may show it
+    /// at once.
     async fn let_others_try(&self, stop: &CancellationToken) {
-        let wait = self.endpoint.gate().view().next_try.unwrap_or_default() + HEAD_START;
+        if self.pool.takes_data() {
+            return;
+        }
+        let wait = self.pool.next_try() + HEAD_START;
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
-
-    /// Waits at the gate as long as there is patience.
-    async fn permit(&self, patience: &Patience, stop: &CancellationToken) -> Result<Permit<'_>, Cutoff> {
-        let gate = self.endpoint.gate();
-        loop {
-            let progress = gate.progress();
-            if patience.exhausted(progress) {
-                return Err(Cutoff::Abandoned);
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Err(Cutoff::Stopped),
-                permit = gate.enter() => return Ok(permit),
-                () = patience.tick(progress) => {}
-            }
-        }
-    }
 }
 
-/// How long one part may go on failing. Time and failures are the endpoint's, without holds.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    limit: RetryLimit,
-    start: Progress,
-}
-
-impl Patience {
-    fn new(limit: RetryLimit, start: Progress) -> Self {
-        Self { limit, start }
-    }
-
-    fn exhausted(&self, now: Progress) -> bool {
-        let failures = now.failures.saturating_sub(self.start.failures);
-        self.limit.exhausted(failures, self.waited(now))
-    }
-
-    /// Waits until the limit might be reached; for ever when there is none.
-    async fn tick(&self, now: Progress) {
-        match self.limit.patience() {
-            None => std::future::pending().await,
-            // While it is held no time passes, and failures may be those of others: look again.
-            Some(all) => tokio::time::sleep(all.saturating_sub(self.waited(now)).max(PATIENCE_TICK)).await,
+async fn watch_files(pool: Arc<Pool>, stop: CancellationToken) {
+    while pool.has_files() {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(WATCH_EVERY) => {}
         }
-    }
-
-    fn waited(&self, now: Progress) -> Duration {
-        now.running.saturating_sub(self.start.running)
+        let its_pool = Arc::clone(&pool);
+        let look = tokio::task::spawn_blocking(move || its_pool.refresh());
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            // A look that failed says so by itself, as a panic of that thread.
+            _ = look => {}
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What a [`Client`](super::Client) needs to know, and whether it makes sense.
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -9,6 +12,10 @@ use url::Url;
 use super::backoff::RetryLimit;
 use super::classify::ResponseMode;
 use super::compress::Compression;
+use super::pool::resolve::{Resolve, SystemResolver};
+use super::pool::{FAILOVER_AFTER, Site};
+use super::token::TokenSource;
+use crate::proxy::ProxySettings;
 use crate::tls::{ClientTls, TlsError};
 
 /// Where events go, below the base URL.
@@ -17,11 +24,21 @@ const EVENT_PATH: [&str; 3] = ["services", "collector", "event"];
 /// Settings of a client.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// The HEC's base URL, such as `https://splunk.example.com:8088`; the path of the collector
-    /// or of its event endpoint may follow.
-    pub url: Url,
-    /// The HEC token.
-    pub token: SecretString,
+    /// The HEC's base URLs, such as `https://splunk.example.com:8088`; the path of the collector
+    /// or of its event endpoint may follow. Every address behind each name gets its share.
+    pub urls: Vec<Url>,
+    /// The HEC token, the same for all URLs.
+    pub token: TokenSource,
+    /// Where events go whose index is refused; `None`: nowhere, they are rejected.
+    pub fallback_index: Option<String>,
+    /// Another HEC that gets the events while the first takes none.
+    pub failover: Option<FailoverConfig>,
+    /// For how long the first must take none before that.
+    pub failover_after: Duration,
+    /// Which of the URLs are reached through a proxy.
+    pub proxies: ProxySettings,
+    /// Finds the addresses behind names.
+    pub resolver: Arc<dyn Resolve>,
     /// Trust, and a client certificate where the server asks for one.
     pub tls: ClientTls,
     /// Whether bodies are compressed.
@@ -40,12 +57,32 @@ pub struct ClientConfig {
     pub version: String,
 }
 
+/// A second HEC.
+#[derive(Clone, Debug)]
+pub struct FailoverConfig {
+    /// Its URLs.
+    pub urls: Vec<Url>,
+    /// Its token.
+    pub token: TokenSource,
+}
+
 impl ClientConfig {
-    /// The defaults: gzip, 30 s for a request, 10 s to connect, strict, unlimited retries.
-    pub fn new(url: Url, token: SecretString) -> Self {
+    /// The defaults: one URL, no proxy, gzip, 30 s for a request, 10 s to connect, strict, unlimited
+    /// retries.
+    pub fn new(url: Url, token: TokenSource) -> Self {
+        Self::with_urls(vec![url], token)
+    }
+
+    /// The same, with several URLs.
+    pub fn with_urls(urls: Vec<Url>, token: TokenSource) -> Self {
         Self {
-            url,
+            urls,
             token,
+            fallback_index: None,
+            failover: None,
+            failover_after: FAILOVER_AFTER,
+            proxies: ProxySettings::default(),
+            resolver: Arc::new(SystemResolver),
             tls: ClientTls::default(),
             compression: Compression::default(),
             timeout: Duration::from_secs(30),
@@ -61,6 +98,12 @@ impl ClientConfig {
 /// Why a client cannot be made. Names no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// A site without a URL.
+    #[error("no url for the {} HEC, expected at least one, as in https://splunk.example.com:8088", site.label())]
+    NoUrl {
+        /// The site.
+        site: Site,
+    },
     /// Neither http nor https.
     #[error(
         "HEC url has the scheme {scheme:?}, expected http or https, as in https://splunk.example.com:8088"
@@ -98,6 +141,15 @@ pub enum ConfigError {
     Token {
         /// How long it is.
         length: usize,
+    },
+    /// The file of the token cannot be read.
+    #[error("cannot read the HEC token from {path}")]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
     },
     /// Not usable in a header.
     #[error("{what} {value:?} is not usable in a header, expected visible ASCII characters")]

@@ -1,42 +1,42 @@
-//! One HEC behind one URL: its gate, what was learned of it, and one attempt at a time.
+//! One address of a HEC: what was learned of it, and one attempt at a time.
 //!
 //! An attempt posts a part of a batch, classifies the reply in the light of what is known of the
-//! endpoint, tells the gate, and says what the reply means for the part. When to try again and
-//! when to give up is the client's business; which events are to blame is [`Repair`]'s.
+//! endpoint, and says what the reply means: for the part, and for the endpoint. When to try again,
+//! where, and when to give up is the pool's and the client's business; which events are to blame is
+//! [`Repair`]'s.
 //!
 //! [`Repair`]: super::repair::Repair
 
 mod learned;
+mod trial;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
+use tokio::time::Instant;
 
 use self::learned::Learned;
 use super::classify::{
     Disposition, Pace, ResponseMode, Taken, TransportFailure, classify, classify_transport,
 };
-use super::compress::{Compression, Compressors, Wire};
-use super::config::{ClientConfig, ConfigError};
-use super::gate::{AWAY_NEXT_STEP, Gate, Notice, Permit, Signal};
+use super::compress::{Compression, Wire};
+use super::gate::Signal;
 use super::hold::HoldReason;
-use super::outcome::Outcome;
-use super::probe::Probe;
 use super::repair::{Form, Refusal};
-use super::reply::ReplyBody;
-use super::status::{Ledger, Status};
+use super::reply::{HecCode, ReplyBody};
+use super::status::Ledger;
+use super::token::{Credentials, Refused, Tokens};
 use super::transport::{Exchange, Transport};
-use crate::clock::millis;
 
 /// See the module's documentation.
 pub(crate) struct Endpoint {
     transport: Transport,
     mode: ResponseMode,
-    compressors: Compressors,
-    gate: Gate,
-    ledger: Ledger,
+    /// Of the whole client.
+    ledger: Arc<Ledger>,
     learned: Mutex<Learned>,
+    tokens: Tokens,
 }
 
 /// A request for one part of a batch.
@@ -49,7 +49,8 @@ pub(crate) struct Request {
     pub(crate) events: usize,
     /// Whether the last attempt with this part may have been taken.
     pub(crate) doubt: Taken,
-    /// [`Endpoint::next_number`] when a part of the batch was first refused without HEC's word.
+    /// [`Endpoint::next_number`] when this endpoint first refused a part of the batch without HEC's
+    /// word.
     pub(crate) doubted: Option<u64>,
 }
 
@@ -86,39 +87,56 @@ impl Verdict {
     }
 }
 
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tried {
+    /// For the part.
+    pub(crate) attempt: Attempt,
+    /// For the endpoint; `None` where it is neither well nor closed by it.
+    pub(crate) signal: Option<Signal>,
+    /// Whether the endpoint asks for less.
+    pub(crate) push_back: bool,
+    /// Whether no connection could be had.
+    pub(crate) unreachable: bool,
+    /// What went wrong, in words.
+    pub(crate) error: Option<String>,
+}
+
 impl Endpoint {
-    pub(crate) fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
-        Ok(Self {
-            transport: Transport::new(config)?,
-            mode: config.response,
-            compressors: Compressors::default(),
-            gate: Gate::new(fastrand::Rng::new()),
-            ledger: Ledger::default(),
-            learned: Mutex::new(Learned::new(config.compression)),
-        })
+    pub(crate) fn new(
+        transport: Transport,
+        mode: ResponseMode,
+        compression: Compression,
+        credentials: Arc<Credentials>,
+        ledger: Arc<Ledger>,
+    ) -> Self {
+        let learned = Mutex::new(Learned::new(compression));
+        Self { transport, mode, ledger, learned, tokens: Tokens::new(credentials) }
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
+    /// The token that is shown, in the form of its header.
+    pub(crate) fn token(&self) -> HeaderValue {
+        self.tokens.shown()
     }
 
-    pub(crate) fn status(&self) -> Status {
-        self.ledger.status(self.transport.url().as_str(), self.gate.view())
+    /// Where events are posted to.
+    pub(crate) fn url(&self) -> &str {
+        self.transport.url().as_str()
     }
 
-    /// Counts what became of a batch.
-    pub(crate) fn settled(&self, outcome: &Outcome) {
-        self.ledger.outcome(outcome);
+    /// The address behind it, if it is settled.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.transport.address()
     }
 
     /// The largest body (bytes, uncompressed) the endpoint is known to consider.
     pub(crate) fn bytes_max(&self) -> usize {
-        self.learned().bytes_max()
+        self.learned().bytes_max(Instant::now())
     }
 
-    /// Whether a compressed body is out of date, because the endpoint turned out not to take it.
-    pub(crate) fn outdated(&self, wire: &Wire) -> bool {
-        wire.encoding == Compression::Gzip && self.learned().compression() == Compression::None
+    /// How bodies are to be sent.
+    pub(crate) fn compression(&self) -> Compression {
+        self.learned().compression(Instant::now())
     }
 
     /// The number of the request that is sent next.
@@ -126,37 +144,38 @@ impl Endpoint {
         self.learned().next_number()
     }
 
-    /// The body as it is to be sent.
-    pub(crate) async fn encode(&self, body: Bytes, form: Form) -> Wire {
-        if form == Form::Usual && self.learned().compression() == Compression::Gzip {
-            self.compressors.gzip(body).await
-        } else {
-            Wire::plain(body)
-        }
+    /// Whether a request that was sent since this number was accepted.
+    pub(crate) fn has_accepted_since(&self, number: u64) -> bool {
+        self.learned().accepted_since(Some(number))
     }
 
-    /// Sends a request and says what came of it, to the gate as well.
+    /// Sends a request and says what came of it.
     ///
-    /// When dropped half-way nobody knows whether the server took it; the permit goes back.
-    pub(crate) async fn attempt(&self, permit: Permit<'_>, request: &Request) -> Attempt {
+    /// When dropped half-way nobody knows whether the server took it.
+    pub(crate) async fn attempt(&self, request: &Request) -> Tried {
         let sent = self.learned().send();
         self.ledger.request(request.raw, request.wire.bytes.len(), request.doubt);
-        let exchange = self.transport.post(&request.wire, sent.channel).await;
+        let token = self.tokens.shown();
+        let exchange = self.transport.post(&request.wire, token.clone(), sent.channel).await;
         self.ledger.exchange(&exchange);
-        let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, sent);
-        let signal = match disposition {
-            Disposition::Retry { after, .. } => Signal::Down { after },
-            Disposition::Hold(reason) => Signal::Hold(reason),
-            Disposition::Accepted(Pace::SlowDown) => Signal::UpSlow,
-            _ => Signal::Up,
+        let now = Instant::now();
+        let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, sent, now);
+        let disposition = self.judge_token(disposition, &token).await;
+        let error = match disposition {
+            Disposition::Accepted(_) => None,
+            _ => Some(describe(&exchange)),
         };
-        if !matches!(disposition, Disposition::Accepted(_)) {
-            self.ledger.error(describe(&exchange));
+        if let Some(error) = &error {
+            self.ledger.error(error.clone());
         }
-        if let Some(notice) = permit.report(signal) {
-            self.log(notice, &exchange);
-        }
-        let refusal = refusal(&exchange);
+        let attempt = self.meaning(disposition, &exchange);
+        // With another token to show it is neither well nor held: that one may be tried at once.
+        let signal = (disposition != Disposition::FreshToken).then(|| signal(disposition, &exchange));
+        let unreachable = matches!(exchange, Exchange::Failed { failure: TransportFailure::Unreachable, .. });
+        Tried { attempt, signal, push_back: asks_for_less(disposition, &exchange), unreachable, error }
+    }
+
+    fn meaning(&self, disposition: Disposition, exchange: &Exchange) -> Attempt {
         match disposition {
             Disposition::Accepted(_) => Attempt::Verdict(Verdict::Accepted),
             Disposition::Retry { taken, .. } => {
@@ -164,25 +183,31 @@ impl Endpoint {
                 Attempt::Again(taken)
             }
             Disposition::Hold(HoldReason::RefusesAll(_)) => Attempt::Verdict(Verdict::AfterOthers),
-            Disposition::Hold(_) | Disposition::WithoutGzip | Disposition::FreshChannel => {
-                Attempt::Again(Taken::No)
+            Disposition::Hold(_)
+            | Disposition::WithoutGzip
+            | Disposition::FreshChannel
+            | Disposition::FreshToken => Attempt::Again(Taken::No),
+            Disposition::Split => Attempt::Verdict(Verdict::TooLarge(refusal(exchange))),
+            Disposition::Isolate { .. } | Disposition::Bisect => {
+                Attempt::Verdict(Verdict::Refused(refusal(exchange)))
             }
-            Disposition::Split => Attempt::Verdict(Verdict::TooLarge(refusal)),
-            Disposition::Isolate { .. } | Disposition::Bisect => Attempt::Verdict(Verdict::Refused(refusal)),
         }
     }
 
-    /// Posts nothing, past the gate, to see whether the endpoint would take something.
-    pub(crate) async fn ask(&self) -> Probe {
-        let channel = self.learned().channel();
-        let exchange = self.transport.post(&Wire::plain(Bytes::new()), channel).await;
-        let detail = describe(&exchange);
-        match exchange {
-            Exchange::Reply { status, .. } => {
-                Probe::of_reply(self.classify(&exchange), status, self.mode, detail)
-            }
-            Exchange::Failed { failure, .. } => Probe::of_failure(failure, detail),
+    /// A refused token is only the end if there is no other one to show.
+    async fn judge_token(&self, disposition: Disposition, token: &HeaderValue) -> Disposition {
+        match disposition {
+            Disposition::Accepted(_) => self.tokens.accepted(token),
+            Disposition::Hold(HoldReason::Token { .. }) => match self.tokens.refused(token) {
+                Refused::TryAnother => return Disposition::FreshToken,
+                Refused::Newest(newest) if self.tokens.look_for_other_than(&newest).await => {
+                    return Disposition::FreshToken;
+                }
+                Refused::Newest(_) => {}
+            },
+            _ => {}
         }
+        disposition
     }
 
     fn classify(&self, exchange: &Exchange) -> Disposition {
@@ -192,33 +217,44 @@ impl Endpoint {
         }
     }
 
-    fn log(&self, notice: Notice, exchange: &Exchange) {
-        let url = self.transport.url().as_str();
-        match notice {
-            Notice::Down { failures, pause } => tracing::warn!(
-                url,
-                failures,
-                pause_ms = millis(pause),
-                next_step = AWAY_NEXT_STEP,
-                error = describe(exchange),
-                "the HEC does not take data; it is kept and sent again"
-            ),
-            Notice::Held { reason, lasting } => tracing::error!(
-                url,
-                %reason,
-                lasting_s = lasting.as_secs(),
-                next_step = reason.next_step(),
-                error = describe(exchange),
-                "the HEC refuses requests; data is kept until that is put right"
-            ),
-            Notice::Back { away } => {
-                tracing::info!(url, away_s = away.as_secs(), "the HEC takes data again");
-            }
-        }
-    }
-
     fn learned(&self) -> MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an exchange says about the endpoint.
+fn signal(disposition: Disposition, exchange: &Exchange) -> Signal {
+    match disposition {
+        Disposition::Retry { after: None, .. } if is_accident(exchange) => Signal::Strike,
+        Disposition::Retry { after, .. } => Signal::Down { after },
+        Disposition::Hold(reason) => Signal::Hold(reason),
+        Disposition::Accepted(Pace::SlowDown) => Signal::UpSlow,
+        _ => Signal::Up,
+    }
+}
+
+/// Whether it may have been this one request's bad luck: the connection, or a gateway.
+fn is_accident(exchange: &Exchange) -> bool {
+    match exchange {
+        Exchange::Failed { .. } | Exchange::Reply { body: ReplyBody::Cut, .. } => true,
+        // A page instead of a success: whoever means it does so again.
+        Exchange::Reply { status, body, .. } if status.is_success() => !matches!(body, ReplyBody::Hec(_)),
+        Exchange::Reply { status, .. } => {
+            (status.is_server_error() && *status != StatusCode::SERVICE_UNAVAILABLE)
+                || *status == StatusCode::REQUEST_TIMEOUT
+        }
+    }
+}
+
+/// Whether the server has more than it can do with.
+fn asks_for_less(disposition: Disposition, exchange: &Exchange) -> bool {
+    match exchange {
+        Exchange::Reply { status, body, .. } => {
+            disposition == Disposition::Accepted(Pace::SlowDown)
+                || matches!(*status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+                || matches!(body.code(), Some(HecCode::BUSY | HecCode::QUEUE_FULL | HecCode::ACKS_FULL))
+        }
+        Exchange::Failed { .. } => false,
     }
 }
 
@@ -260,6 +296,7 @@ fn describe(exchange: &Exchange) -> String {
                 TransportFailure::Interrupted => "no reply",
                 TransportFailure::Certificate => "certificate not accepted",
                 TransportFailure::NotTls => "no TLS",
+                TransportFailure::ProxyAuthentication => "no way through the proxy",
             };
             format!("{what}: {text}")
         }

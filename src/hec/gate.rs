@@ -1,22 +1,22 @@
-//! The gate of one endpoint: senders wait here while it is away, busy or held.
+//! The gate of one endpoint: closed while it is away, busy or held.
 //!
-//! The async shell around [`Breaker`], which decides. A sender that is let through has a
-//! [`Permit`] and says on it what came of its request; a permit dropped without a word (its
-//! sender was cancelled) gives the place of the probe back.
+//! The shell around [`Breaker`], which decides: a clock and a lock. A request that is let through
+//! has a [`Permit`] and says on it what came of it; a permit dropped without a word (its sender was
+//! cancelled) gives the place of the probe back.
 //!
-//! Not responsible for how many requests run at once while the gate is open: the caller is.
+//! Not responsible for waiting, nor for how many requests run at once while the gate is open: the
+//! pool is.
 
 mod breaker;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::breaker::{Admission, Breaker, Ticket};
-pub(crate) use self::breaker::{Notice, Progress, Signal};
+pub(crate) use self::breaker::{Entry, Notice, Progress, Signal};
 use super::hold::HoldReason;
 
 /// Whether an endpoint takes requests.
@@ -63,34 +63,38 @@ pub(crate) struct GateView {
 #[derive(Debug)]
 pub(crate) struct Gate {
     breaker: Mutex<Breaker>,
-    /// Told whenever a waiting sender may have to look again.
-    changed: Notify,
+}
+
+/// What a report changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reported {
+    /// Something worth a log line.
+    pub(crate) notice: Option<Notice>,
+    /// Whether the gate was closed and is open.
+    pub(crate) reopened: bool,
 }
 
 impl Gate {
     pub(crate) fn new(chance: fastrand::Rng) -> Self {
-        Self { breaker: Mutex::new(Breaker::new(chance, Instant::now())), changed: Notify::new() }
+        Self { breaker: Mutex::new(Breaker::new(chance, Instant::now())) }
     }
 
-    /// Waits until a request may be sent.
-    ///
-    /// Cancel safe: a sender that stops waiting leaves nothing behind.
-    pub(crate) async fn enter(&self) -> Permit<'_> {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            // Registered before looking, so that no change in between is missed.
-            changed.as_mut().enable();
-            let admission = self.lock().admit(Instant::now());
-            match admission {
-                Admission::Go(ticket) => return Permit { gate: self, ticket: Some(ticket) },
-                Admission::At(when) => tokio::select! {
-                    () = sleep_until(when) => {}
-                    () = changed => {}
-                },
-                Admission::Later => changed.await,
-            }
+    /// Whether a request could be sent.
+    pub(crate) fn entry(&self) -> Entry {
+        self.lock().entry(Instant::now())
+    }
+
+    /// Lets a request through, if one may be sent now.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Permit> {
+        match self.lock().admit(Instant::now()) {
+            Admission::Go(ticket) => Some(Permit { gate: Arc::clone(self), ticket: Some(ticket) }),
+            Admission::At(_) | Admission::Later => None,
         }
+    }
+
+    /// What an operator changed may have ended a hold: the next try is now.
+    pub(crate) fn nudge(&self) {
+        self.lock().nudge(Instant::now());
     }
 
     /// How much the endpoint has failed and how much time has passed, for those who count.
@@ -111,36 +115,34 @@ impl Gate {
 /// Leave to send one request.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Permit<'a> {
-    gate: &'a Gate,
+pub(crate) struct Permit {
+    gate: Arc<Gate>,
     ticket: Option<Ticket>,
 }
 
-impl Permit<'_> {
-    /// Says what came of the request; a notice comes back when it is worth a log line.
-    pub(crate) fn report(mut self, signal: Signal) -> Option<Notice> {
-        let ticket = self.ticket.take()?;
-        let notice = self.gate.lock().report(ticket, signal, Instant::now());
-        self.gate.changed.notify_waiters();
-        notice
+impl Permit {
+    /// Says what came of the request.
+    pub(crate) fn report(mut self, signal: Signal) -> Reported {
+        let Some(ticket) = self.ticket.take() else { return Reported::default() };
+        let now = Instant::now();
+        let mut breaker = self.gate.lock();
+        let was_open = breaker.entry(now).is_open();
+        let notice = breaker.report(ticket, signal, now);
+        Reported { notice, reopened: !was_open && breaker.entry(now).is_open() }
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.gate.lock().forget(ticket);
-            self.gate.changed.notify_waiters();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::task::Tasks;
 
     fn gate() -> Arc<Gate> {
         Arc::new(Gate::new(fastrand::Rng::with_seed(1)))
@@ -149,47 +151,38 @@ mod tests {
     const DOWN: Signal = Signal::Down { after: Some(Duration::from_secs(2)) };
 
     #[tokio::test(start_paused = true)]
-    async fn one_sender_probes_and_its_success_lets_all_through() {
+    async fn one_request_tries_and_its_success_lets_all_through() {
         let gate = gate();
-        gate.enter().await.report(DOWN);
-        let closed_at = Instant::now();
-        let probe = gate.enter().await;
-        assert!(closed_at.elapsed() >= Duration::from_secs(2));
-        let mut senders = Tasks::new();
-        for _ in 0..8 {
-            let gate = gate.clone();
-            senders.spawn("sender", async move { drop(gate.enter().await) });
-        }
-        tokio::task::yield_now().await;
-        let none = tokio::time::timeout(Duration::from_secs(100), senders.join_next()).await;
-        assert!(none.is_err(), "nobody passes while the probe is out");
-        probe.report(Signal::Up);
-        while senders.join_next().await.is_some() {}
-        assert_eq!(gate.view().state, GateState::Open);
+        assert!(!gate.enter().unwrap().report(DOWN).reopened);
+        assert!(gate.enter().is_none());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let probe = gate.enter().unwrap();
+        assert!(gate.enter().is_none(), "nobody passes while the probe is out");
+        assert!(probe.report(Signal::Up).reopened);
+        let both = (gate.enter().unwrap(), gate.enter().unwrap());
+        assert!(!both.0.report(Signal::Up).reopened && !both.1.report(Signal::Up).reopened);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nudge_ends_the_wait_of_a_hold_only() {
+        let gate = gate();
+        gate.enter().unwrap().report(Signal::Hold(HoldReason::Channel));
+        assert!(gate.enter().is_none());
+        gate.nudge();
+        gate.enter().unwrap().report(DOWN);
+        gate.nudge();
+        assert!(gate.enter().is_none());
+        assert_eq!(gate.view().next_try, Some(Duration::from_secs(2)), "a busy server is left alone");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_is_cancelled_leaves_its_place_to_another() {
         let gate = gate();
-        gate.enter().await.report(DOWN);
-        let probe = gate.enter().await;
-        let mut other = Tasks::new();
-        let its_gate = gate.clone();
-        other.spawn("sender", async move { its_gate.enter().await.report(Signal::Up).is_some() });
-        tokio::task::yield_now().await;
-        drop(probe);
-        assert!(other.join_next().await.is_some_and(|joined| joined.is_ok()));
-        assert_eq!(gate.view().state, GateState::Open);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waiting_can_be_cancelled() {
-        let gate = gate();
-        gate.enter().await.report(Signal::Hold(HoldReason::Channel));
-        let waited = tokio::time::timeout(Duration::from_secs(1), gate.enter()).await;
-        assert!(waited.is_err());
+        gate.enter().unwrap().report(Signal::Hold(HoldReason::Channel));
         assert_eq!(gate.view().state, GateState::Held { reason: HoldReason::Channel });
-        gate.enter().await.report(Signal::Up);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        drop(gate.enter().unwrap());
+        assert!(gate.enter().unwrap().report(Signal::Up).reopened);
         assert_eq!(gate.view().state, GateState::Open);
     }
 }

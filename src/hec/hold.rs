@@ -57,7 +57,9 @@ impl HoldReason {
             Self::WrongPath(_) => {
                 "check host, port and path of the URL: the HEC listens on port 8088 by default, not on Splunk's web or management port"
             }
-            Self::ProxyAuthentication => "give the proxy's credentials, or reach the HEC without it",
+            Self::ProxyAuthentication => {
+                "give the proxy's credentials in its address (HTTPS_PROXY, HTTP_PROXY), or name the HEC's host in NO_PROXY"
+            }
             Self::MediaType => {
                 "something in between refuses JSON bodies; check proxies and web application firewalls"
             }

@@ -1,4 +1,7 @@
-//! What an empty request with the token finds out.
+//! What a health check and an empty request with the token find out.
+
+use std::fmt;
+use std::net::SocketAddr;
 
 use http::StatusCode;
 use serde::Serialize;
@@ -6,6 +9,7 @@ use serde::Serialize;
 use super::classify::{Disposition, ResponseMode, TransportFailure};
 use super::gate::AWAY_NEXT_STEP;
 use super::hold::HoldReason;
+use super::pool::{Member, Site};
 
 /// Whether an endpoint would take events.
 ///
@@ -47,11 +51,21 @@ impl Probe {
             // A compatible server words its refusal of an empty body as it likes.
             Disposition::Bisect if mode == ResponseMode::Lenient => Self::Ready,
             Disposition::Bisect => Self::Refused { reason: HoldReason::NotHec(status), detail },
-            Disposition::Split | Disposition::WithoutGzip => {
+            Disposition::Split | Disposition::WithoutGzip | Disposition::FreshToken => {
                 Self::Refused { reason: HoldReason::Unexpected(status), detail }
             }
             Disposition::Hold(reason) => Self::Refused { reason, detail },
             Disposition::Retry { .. } => Self::Busy { detail },
+        }
+    }
+
+    /// What was said, where something is wrong.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Ready => None,
+            Self::Busy { detail } | Self::Refused { detail, .. } | Self::Unreachable { detail } => {
+                Some(detail)
+            }
         }
     }
 
@@ -68,7 +82,47 @@ impl Probe {
         match failure {
             TransportFailure::Certificate => Self::Refused { reason: HoldReason::Certificate, detail },
             TransportFailure::NotTls => Self::Refused { reason: HoldReason::NotTls, detail },
+            TransportFailure::ProxyAuthentication => {
+                Self::Refused { reason: HoldReason::ProxyAuthentication, detail }
+            }
             TransportFailure::Unreachable | TransportFailure::Interrupted => Self::Unreachable { detail },
+        }
+    }
+}
+
+/// One endpoint, and what it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Probed {
+    /// Where events are posted to.
+    pub url: String,
+    /// The address behind it, if it is settled.
+    pub address: Option<SocketAddr>,
+    /// Of which site it is.
+    pub site: Site,
+    /// What it said.
+    #[serde(flatten)]
+    pub probe: Probe,
+}
+
+impl Probed {
+    pub(crate) fn of(member: &Member, probe: Probe) -> Self {
+        let endpoint = &member.endpoint;
+        let (url, address) = (endpoint.url().to_owned(), endpoint.address());
+        Self { url, address, site: member.target.site, probe }
+    }
+}
+
+impl fmt::Display for Probed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)?;
+        if let Some(address) = self.address {
+            write!(f, " ({address})")?;
+        }
+        match &self.probe {
+            Probe::Ready => f.write_str(" takes the token"),
+            Probe::Busy { detail } => write!(f, " is busy: {detail}"),
+            Probe::Refused { detail, .. } => write!(f, " refuses: {detail}"),
+            Probe::Unreachable { detail } => write!(f, " cannot be reached: {detail}"),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -52,6 +53,8 @@ impl Form {
 pub(crate) struct Part {
     events: Range<usize>,
     pub(crate) form: Form,
+    /// Refused once by something that may not be the HEC.
+    suspect: bool,
 }
 
 impl Part {
@@ -88,11 +91,14 @@ pub(crate) enum Cutoff {
     Abandoned,
     /// The caller.
     Stopped,
+    /// Nothing but suspects are left.
+    Deferred,
 }
 
 /// A batch on its way, taken apart as far as replies demand it.
 #[derive(Debug)]
 pub(crate) struct Repair {
+    index: Arc<str>,
     body: Bytes,
     marks: Vec<EventMark>,
     todo: VecDeque<Part>,
@@ -101,29 +107,74 @@ pub(crate) struct Repair {
     usual: Form,
     sequential: u32,
     outcome: Outcome,
+    /// Whether another index may do for that of the batch.
+    index_policy: IndexPolicy,
+    /// Events whose index is refused, and how.
+    misplaced: Vec<(Range<usize>, Refusal)>,
     #[cfg(debug_assertions)]
     total: Tally,
 }
 
+/// What happens to events whose index is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IndexPolicy {
+    /// They are rejected.
+    Reject,
+    /// They are handed back, for another index.
+    HandBack,
+}
+
+/// What has no verdict when a repair ends before its time, or by its index.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// Suspects: see [`Repair::only_suspects`].
+    pub(crate) deferred: Option<Batch>,
+    /// Events whose index is refused, with the last refusal.
+    pub(crate) misplaced: Option<(Batch, Refusal)>,
+}
+
 impl Repair {
-    pub(crate) fn new(batch: Batch) -> Self {
+    pub(crate) fn new(batch: Batch, index_policy: IndexPolicy) -> Self {
+        let index = Arc::clone(batch.index());
         #[cfg(debug_assertions)]
         let total = batch.tally();
         let (body, marks) = batch.into_parts();
         let mut todo = VecDeque::new();
         if !marks.is_empty() {
-            todo.push_back(Part { events: 0..marks.len(), form: Form::Usual });
+            todo.push_back(Part { events: 0..marks.len(), form: Form::Usual, suspect: false });
         }
         Self {
+            index,
             body,
             marks,
             todo,
             usual: Form::Usual,
             sequential: 0,
             outcome: Outcome::default(),
+            index_policy,
+            misplaced: Vec::new(),
             #[cfg(debug_assertions)]
             total,
         }
+    }
+
+    /// Goes on with events each of which was refused by something that may not be the HEC.
+    pub(crate) fn of_suspects(batch: Batch, index_policy: IndexPolicy) -> Self {
+        let mut repair = Self::new(batch, index_policy);
+        let each = |event| Part { events: event..event + 1, form: Form::Plain, suspect: true };
+        repair.todo = (0..repair.marks.len()).map(each).collect();
+        repair
+    }
+
+    /// The index of the batch.
+    pub(crate) fn index(&self) -> &Arc<str> {
+        &self.index
+    }
+
+    /// Whether nothing is left but events that were refused, each by itself, by something that may not be
+    /// the HEC: only other data can show what is to blame.
+    pub(crate) fn only_suspects(&self) -> bool {
+        self.todo.iter().all(|part| part.suspect)
     }
 
     /// The next part to send, of at most `bytes_max` unless it is a single event.
@@ -132,12 +183,17 @@ impl Repair {
         if part.form == Form::Usual {
             part.form = self.usual;
         }
+        Some(self.cut(part, bytes_max))
+    }
+
+    /// As much of a part as may be sent where there is a limit, at least one event; the rest is next.
+    pub(crate) fn cut(&mut self, mut part: Part, bytes_max: usize) -> Part {
         while part.len() > 1 && self.bytes(&part).len() > bytes_max {
             let (first, second) = self.halves(part);
             self.todo.push_front(second);
             part = first;
         }
-        Some(part)
+        part
     }
 
     /// The body of a part, sharing the batch's memory.
@@ -155,9 +211,16 @@ impl Repair {
         self.todo.push_front(part);
     }
 
-    /// The part is to be sent again after the others.
+    /// The part is suspect, and to be sent again after the others.
     pub(crate) fn put_last(&mut self, part: Part) {
-        self.todo.push_back(part);
+        self.todo.push_back(Part { suspect: true, ..part });
+    }
+
+    /// The index is known to be refused: settles all that is left by that.
+    pub(crate) fn refused_index(&mut self, refusal: Refusal) {
+        while let Some(part) = self.todo.pop_front() {
+            self.misplace(part.events, refusal);
+        }
     }
 
     /// What a refusal says about a part.
@@ -182,7 +245,7 @@ impl Repair {
     /// The part was refused: settles what the reply settles, and queues the rest.
     pub(crate) fn refused(&mut self, part: Part, refusal: Refusal, sent: super::Compression) {
         match self.blame(&part, refusal) {
-            Blame::Whole => self.reject(part.events, refusal),
+            Blame::Whole => self.misplace(part.events, refusal),
             Blame::Size => self.too_large(part, refusal),
             Blame::Event(event) => self.named(part, event, refusal),
             Blame::Unknown if sent == super::Compression::Gzip && part.form == Form::Usual => {
@@ -199,18 +262,42 @@ impl Repair {
     }
 
     /// Ends the delivery: everything not settled goes where the reason says.
-    pub(crate) fn finish(mut self, cutoff: Cutoff) -> Outcome {
-        let mut left = Tally::default();
-        while let Some(part) = self.todo.pop_front() {
-            left += self.tally(&part.events);
-        }
+    pub(crate) fn finish(mut self, cutoff: Cutoff) -> (Outcome, Rest) {
+        let mut rest = Rest::default();
+        let left: Vec<_> = self.todo.drain(..).map(|part| part.events).collect();
+        let tally = left.iter().fold(Tally::default(), |mut sum, events| {
+            sum += self.tally(events);
+            sum
+        });
         match cutoff {
-            Cutoff::Abandoned => self.outcome.abandoned += left,
-            Cutoff::Stopped => self.outcome.undelivered += left,
+            Cutoff::Abandoned => self.outcome.abandoned += tally,
+            Cutoff::Stopped => self.outcome.undelivered += tally,
+            Cutoff::Deferred => rest.deferred = self.batch_of(&left),
+        }
+        let misplaced = std::mem::take(&mut self.misplaced);
+        if let Some((_, refusal)) = misplaced.last().cloned() {
+            let events: Vec<_> = misplaced.into_iter().map(|(events, _)| events).collect();
+            rest.misplaced = self.batch_of(&events).map(|batch| (batch, refusal));
         }
         #[cfg(debug_assertions)]
-        debug_assert_eq!(self.outcome.total(), self.total, "an event is lost or counted twice");
-        self.outcome
+        {
+            let mut total = self.outcome.total();
+            let batches = [rest.deferred.as_ref(), rest.misplaced.as_ref().map(|(batch, _)| batch)];
+            batches.into_iter().flatten().for_each(|batch| total += batch.tally());
+            debug_assert_eq!(total, self.total, "an event is lost or counted twice");
+        }
+        (self.outcome, rest)
+    }
+
+    /// Some of the events in a batch of their own; none if there are none.
+    fn batch_of(&self, events: &[Range<usize>]) -> Option<Batch> {
+        let mut batch = Batch::new(Arc::clone(&self.index), 0);
+        for event in events.iter().flat_map(Clone::clone) {
+            let mark = self.marks[event];
+            batch.buffer().extend_from_slice(&self.body[self.offset(event)..mark.end as usize]);
+            batch.commit_for(mark.flow, mark.units);
+        }
+        (!batch.is_empty()).then_some(batch)
     }
 
     fn named(&mut self, part: Part, event: usize, refusal: Refusal) {
@@ -219,14 +306,14 @@ impl Repair {
         if self.sequential >= SEQUENTIAL_MAX {
             // That the events before it are taken is still believed: it cannot be checked, and
             // sending them again would repeat them on real Splunk.
-            self.halve(Part { events: at..part.events.end, form: part.form }, refusal);
+            self.halve(Part { events: at..part.events.end, ..part }, refusal);
             return;
         }
         self.sequential += 1;
         self.reject(at..at + 1, refusal);
         if at + 1 < part.events.end {
             let form = part.form.of_remains();
-            self.todo.push_front(Part { events: at + 1..part.events.end, form });
+            self.todo.push_front(Part { events: at + 1..part.events.end, form, ..part });
         }
     }
 
@@ -248,14 +335,31 @@ impl Repair {
         let inner = &self.marks[start..end];
         let cut = start + inner.partition_point(|mark| mark.end as usize <= half);
         let cut = cut.clamp(start + 1, end - 1);
-        (Part { events: start..cut, ..part }, Part { events: cut..end, ..part })
+        (Part { events: start..cut, ..part.clone() }, Part { events: cut..end, ..part })
+    }
+
+    /// The index of these events is refused.
+    fn misplace(&mut self, events: Range<usize>, refusal: Refusal) {
+        match self.index_policy {
+            IndexPolicy::Reject => self.reject(events, refusal),
+            IndexPolicy::HandBack => self.misplaced.push((events, refusal)),
+        }
     }
 
     fn reject(&mut self, events: Range<usize>, refusal: Refusal) {
         let tally = self.tally(&events);
-        let body = self.body.slice(self.offset(events.start)..self.offset(events.end));
+        let start = self.offset(events.start);
+        let body = self.body.slice(start..self.offset(events.end));
+        let ends = self.marks[events].iter().map(|mark| mark.end as usize - start).collect();
         let Refusal { status, code, .. } = refusal;
-        self.outcome.rejected.push(Rejection { code, status, tally, body });
+        self.outcome.rejected.push(Rejection {
+            code,
+            status,
+            index: Arc::clone(&self.index),
+            tally,
+            ends,
+            body,
+        });
     }
 
     /// Where an event begins.

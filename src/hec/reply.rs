@@ -26,6 +26,8 @@ impl HecCode {
     pub const FORMAT: Self = Self(6);
     /// Incorrect index: the token may not write to it, or it does not exist.
     pub const INDEX: Self = Self(7);
+    /// Server is busy.
+    pub const BUSY: Self = Self(9);
     /// Event field is required.
     pub const EVENT_REQUIRED: Self = Self(12);
     /// Event field cannot be blank.
@@ -36,8 +38,29 @@ impl HecCode {
     pub const QUEUE_FILLING: Self = Self(24);
     /// Success, but the acknowledgement channel is filling up.
     pub const ACKS_FILLING: Self = Self(25);
+    /// The server's queue is full.
+    pub const QUEUE_FULL: Self = Self(26);
     /// The acknowledgement channel is full.
     pub const ACKS_FULL: Self = Self(27);
+
+    /// What it means for an event that is refused.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::NO_DATA => "No data",
+            Self::FORMAT => "Invalid data format",
+            Self::INDEX => "Incorrect index",
+            Self::EVENT_REQUIRED => "Event field is required",
+            Self::EVENT_BLANK => "Event field cannot be blank",
+            Self::FIELDS => "Error in handling indexed fields",
+            _ => "refused with another code",
+        }
+    }
+
+    /// Whether it is what a health check says of a server that can take no events: full queues
+    /// (18, 20), or that it is shutting down (23).
+    pub(crate) fn wants_no_data(self) -> bool {
+        matches!(self.0, 18 | 20 | 23)
+    }
 }
 
 impl std::fmt::Display for HecCode {

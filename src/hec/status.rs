@@ -1,6 +1,7 @@
 //! What a client can tell about itself: for `/ready`, the status page and tests.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::classify::Taken;
-use super::gate::{GateState, GateView};
+use super::gate::GateState;
 use super::outcome::Outcome;
+use super::pool::Site;
 use super::reply::HecCode;
 use super::transport::Exchange;
-use crate::clock::{UnixNanos, millis};
+use crate::clock::UnixNanos;
 
 /// Pairs of status and code counted apart; a server that makes up more shares one line.
 const REPLY_KINDS_MAX: usize = 64;
@@ -20,20 +22,59 @@ const REPLY_KINDS_MAX: usize = 64;
 /// A client at one moment. Serializes to JSON without any secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// Where events are posted to.
+    /// Where events are posted to: the URLs of the active site.
     pub url: String,
-    /// Whether requests flow.
+    /// The site that gets the events.
+    pub site: Site,
+    /// Whether requests flow. While one endpoint takes them they do; else it is as the one that
+    /// needs an operator, or is tried next.
     #[serde(flatten)]
     pub gate: GateState,
     /// What an operator can do, while no requests flow.
     pub next_step: Option<&'static str>,
     /// Since when the gate is as it is: milliseconds since the Unix epoch.
     pub since_unix_ms: i64,
-    /// Milliseconds until the endpoint is asked again, when the gate is closed.
+    /// Milliseconds until an endpoint is asked again, when all gates are closed.
     pub next_try_ms: Option<u64>,
     /// Counters since the start.
     #[serde(flatten)]
     pub counters: Counters,
+    /// The last thing that went wrong.
+    pub last_error: Option<LastError>,
+    /// Each address of each URL of each site.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// An endpoint at one moment. Counters are those of this address since it became known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EndpointStatus {
+    /// Where events are posted to.
+    pub url: String,
+    /// The address behind it. None: it is reached by name, through a proxy for example.
+    pub address: Option<SocketAddr>,
+    /// Of which site it is.
+    pub site: Site,
+    /// Whether it takes requests.
+    #[serde(flatten)]
+    pub gate: GateState,
+    /// What an operator can do, while it does not.
+    pub next_step: Option<&'static str>,
+    /// Since when the gate is as it is: milliseconds since the Unix epoch.
+    pub since_unix_ms: i64,
+    /// Milliseconds until it is asked again, when the gate is closed.
+    pub next_try_ms: Option<u64>,
+    /// Requests sent, questions included.
+    pub requests: u64,
+    /// Those that failed on the way, or that it turned away.
+    pub failures: u64,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// The most that may be, at present.
+    pub in_flight_max: usize,
+    /// Bytes under way, before compression.
+    pub in_flight_bytes: usize,
+    /// How long a request takes, if that is known.
+    pub latency_ms: Option<u64>,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
 }
@@ -45,6 +86,12 @@ pub struct LastError {
     pub text: String,
     /// Milliseconds since the Unix epoch.
     pub unix_ms: i64,
+}
+
+impl LastError {
+    pub(crate) fn now(text: String) -> Self {
+        Self { text, unix_ms: unix_ms(UnixNanos::now()) }
+    }
 }
 
 /// Counters since the start.
@@ -116,7 +163,8 @@ impl Ledger {
                 super::classify::TransportFailure::Interrupted => inner.counters.interrupted += 1,
                 super::classify::TransportFailure::Unreachable
                 | super::classify::TransportFailure::Certificate
-                | super::classify::TransportFailure::NotTls => inner.counters.unreachable += 1,
+                | super::classify::TransportFailure::NotTls
+                | super::classify::TransportFailure::ProxyAuthentication => inner.counters.unreachable += 1,
             },
         });
     }
@@ -128,8 +176,7 @@ impl Ledger {
 
     /// Something went wrong.
     pub(crate) fn error(&self, text: String) {
-        let unix_ms = unix_ms(UnixNanos::now());
-        self.with(|inner| inner.last_error = Some(LastError { text, unix_ms }));
+        self.with(|inner| inner.last_error = Some(LastError::now(text)));
     }
 
     /// A delivery ended.
@@ -143,26 +190,58 @@ impl Ledger {
         });
     }
 
-    pub(crate) fn status(&self, url: &str, gate: GateView) -> Status {
-        let since = UnixNanos::now().0.saturating_sub(nanos(gate.lasting));
+    /// The status, made of that of all endpoints; there is at least one.
+    pub(crate) fn status(&self, site: Site, endpoints: Vec<EndpointStatus>) -> Status {
+        let shown = representative(&endpoints);
+        let (gate, since_unix_ms) =
+            shown.map_or((GateState::Paused, 0), |endpoint| (endpoint.gate, endpoint.since_unix_ms));
+        let next_try_ms = endpoints.iter().filter_map(|endpoint| endpoint.next_try_ms).min();
         self.with(|inner| Status {
-            url: url.to_owned(),
-            gate: gate.state,
-            next_step: gate.state.next_step(),
-            since_unix_ms: unix_ms(UnixNanos(since)),
-            next_try_ms: gate.next_try.map(millis),
+            url: urls(&endpoints, site),
+            site,
+            gate,
+            next_step: gate.next_step(),
+            since_unix_ms,
+            next_try_ms: next_try_ms.filter(|_| gate != GateState::Open),
             counters: Counters {
                 replies: list(&inner.replies),
                 events_rejected: list(&inner.rejected),
                 ..inner.counters.clone()
             },
             last_error: inner.last_error.clone(),
+            endpoints,
         })
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The endpoint that stands for all: the one that has been open for longest, else the one that
+/// only an operator can help, else the one that is tried next.
+fn representative(endpoints: &[EndpointStatus]) -> Option<&EndpointStatus> {
+    endpoints.iter().min_by_key(|endpoint| match endpoint.gate {
+        GateState::Open => (0, endpoint.since_unix_ms, None),
+        GateState::Held { .. } => (1, endpoint.since_unix_ms, None),
+        GateState::Paused => (2, 0, endpoint.next_try_ms),
+    })
+}
+
+/// The URLs of a site, each once, in their order.
+fn urls(endpoints: &[EndpointStatus], site: Site) -> String {
+    let mut urls: Vec<&str> = Vec::new();
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.site == site) {
+        if !urls.contains(&endpoint.url.as_str()) {
+            urls.push(&endpoint.url);
+        }
+    }
+    urls.join(", ")
+}
+
+/// When something began that has lasted so long: milliseconds since the Unix epoch.
+pub(crate) fn since(lasting: Duration) -> i64 {
+    unix_ms(UnixNanos(UnixNanos::now().0.saturating_sub(nanos(lasting))))
 }
 
 fn count(kinds: &mut BTreeMap<(u16, Option<i64>), u64>, status: StatusCode, code: Option<HecCode>, by: u64) {
@@ -186,7 +265,31 @@ fn unix_ms(time: UnixNanos) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hec::hold::HoldReason;
     use crate::hec::reply::ReplyBody;
+
+    const HELD: GateState = GateState::Held {
+        reason: HoldReason::Token { status: StatusCode::FORBIDDEN, code: Some(HecCode(4)) },
+    };
+
+    fn endpoint(url: &str, site: Site, gate: GateState, since_unix_ms: i64) -> EndpointStatus {
+        EndpointStatus {
+            url: url.to_owned(),
+            address: None,
+            site,
+            gate,
+            next_step: gate.next_step(),
+            since_unix_ms,
+            next_try_ms: (gate != GateState::Open).then_some(5000),
+            requests: 0,
+            failures: 0,
+            in_flight: 0,
+            in_flight_max: 4,
+            in_flight_bytes: 0,
+            latency_ms: None,
+            last_error: None,
+        }
+    }
 
     #[test]
     fn reply_kinds_are_bounded_and_none_is_lost() {
@@ -195,8 +298,7 @@ mod tests {
             let body = ReplyBody::parse(format!("{{\"code\":{code}}}").as_bytes());
             ledger.exchange(&Exchange::Reply { status: StatusCode::OK, retry_after: None, body });
         }
-        let view = GateView { state: GateState::Open, lasting: Duration::ZERO, next_try: None };
-        let replies = ledger.status("http://s/", view).counters.replies;
+        let replies = ledger.status(Site::Primary, Vec::new()).counters.replies;
         assert_eq!(replies.len(), REPLY_KINDS_MAX + 1);
         assert_eq!(replies.iter().map(|kind| kind.count).sum::<u64>(), 200);
         assert_eq!(replies[0], ReplyCount { status: 0, code: None, count: 200 - REPLY_KINDS_MAX as u64 });
@@ -204,23 +306,44 @@ mod tests {
 
     #[test]
     fn the_status_says_in_json_what_is_wrong_and_what_to_do() {
-        use crate::hec::hold::HoldReason;
         let ledger = Ledger::default();
         ledger.error("token refused".to_owned());
-        let reason = HoldReason::Token { status: StatusCode::FORBIDDEN, code: Some(HecCode(4)) };
-        let view = GateView {
-            state: GateState::Held { reason },
-            lasting: Duration::from_secs(3),
-            next_try: Some(Duration::from_secs(5)),
-        };
-        let json = serde_json::to_value(ledger.status("http://s/", view)).unwrap();
-        assert_eq!(json["state"], "held");
-        assert_eq!(json["reason"], "token refused with status 403 and code 4");
-        assert_eq!(json["next_try_ms"], 5000);
+        let held = endpoint("http://s/", Site::Primary, HELD, since(Duration::from_secs(3)));
+        let json = serde_json::to_value(ledger.status(Site::Primary, vec![held])).unwrap();
+        for shown in [&json, &json["endpoints"][0]] {
+            assert_eq!(shown["state"], "held");
+            assert_eq!(shown["reason"], "token refused with status 403 and code 4");
+            assert_eq!(shown["next_try_ms"], 5000);
+            assert!(shown["next_step"].as_str().unwrap().contains("token"));
+        }
         assert_eq!(json["last_error"]["text"], "token refused");
-        assert!(json["next_step"].as_str().unwrap().contains("token"));
         let since = json["since_unix_ms"].as_i64().unwrap();
         let error_at = json["last_error"]["unix_ms"].as_i64().unwrap();
         assert!((0..60_000).contains(&(error_at - since)));
+    }
+
+    #[test]
+    fn one_endpoint_stands_for_all() {
+        let (open, paused) = (GateState::Open, GateState::Paused);
+        let cases = [
+            (vec![(open, 7), (open, 5), (paused, 1)], open, 5, None),
+            (vec![(paused, 1), (open, 9), (HELD, 2)], open, 9, None),
+            (vec![(paused, 3), (HELD, 8)], HELD, 8, Some(5000)),
+            (vec![(paused, 3)], paused, 3, Some(5000)),
+        ];
+        for (gates, gate, since, next_try) in cases {
+            let urls = ["http://a/", "http://b/", "http://a/"].into_iter();
+            let endpoints = gates.iter().zip(urls);
+            let endpoints =
+                endpoints.map(|((gate, since), url)| endpoint(url, Site::Primary, *gate, *since)).collect();
+            let status = Ledger::default().status(Site::Primary, endpoints);
+            assert_eq!((status.gate, status.since_unix_ms, status.next_try_ms), (gate, since, next_try));
+        }
+        let endpoints =
+            ["http://a/", "http://b/", "http://a/"].map(|url| endpoint(url, Site::Primary, open, 0));
+        let mut endpoints = endpoints.to_vec();
+        endpoints.push(endpoint("http://c/", Site::Failover, open, 0));
+        assert_eq!(Ledger::default().status(Site::Primary, endpoints.clone()).url, "http://a/, http://b/");
+        assert_eq!(Ledger::default().status(Site::Failover, endpoints).url, "http://c/");
     }
 }

@@ -1,13 +1,16 @@
-//! HTTP to one URL: connections, time-outs, and reading a reply within bounds.
+//! HTTP to one URL, at one of its addresses: connections, time-outs, reading a reply within bounds.
 //!
 //! HTTP/1.1 without redirects, cookies or proxies from the environment. Connections live a
-//! minute: behind a load balancer that decides per connection, longer ones pin the load to the
-//! node they first met, and names are never looked up again. Idle ones are closed before a busy
-//! splunkd does (12 s), so that a request seldom meets a connection that is just going.
+//! minute, or a thousand requests: behind a load balancer that decides per connection, longer ones
+//! pin the load to the node they first met. Idle ones are closed before a busy splunkd does (12 s),
+//! so that a request seldom meets a connection that is just going.
+//!
+//! Whatever the address, the certificate has to be of the URL's name, and `Host` is that name.
 
 use std::error::Error as _;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -21,9 +24,11 @@ use uuid::Uuid;
 use super::backoff;
 use super::classify::TransportFailure;
 use super::compress::{Compression, Wire};
-use super::config::{ClientConfig, ConfigError, authorization, event_url, product_header};
+use super::config::{ClientConfig, ConfigError, product_header};
+use super::pool::resolve::{ByName, Resolve};
 use super::reply::{REPLY_BYTES_MAX, ReplyBody};
 use crate::causes::chain;
+use crate::proxy::ProxySettings;
 use crate::tls::{self, TlsError};
 
 /// An idle connection is closed after this long.
@@ -35,8 +40,14 @@ const POOL_IDLE_MAX: usize = 32;
 /// A connection is replaced at this age, give or take a quarter.
 const CONNECTION_AGE: Duration = Duration::from_secs(60);
 
+/// Connections are replaced after so many requests over them, too.
+const CONNECTION_REQUESTS: u32 = 1000;
+
 /// The most characters of an error's text that are kept.
 const ERROR_CHARS_MAX: usize = 400;
+
+/// The HTTP library's words for a tunnel that a proxy refused with 407.
+const TUNNEL_REFUSED: &str = "proxy authorization required";
 
 const APP_NAME: HeaderName = HeaderName::from_static("__splunk_app_name");
 const APP_VERSION: HeaderName = HeaderName::from_static("__splunk_app_version");
@@ -63,50 +74,49 @@ pub(crate) enum Exchange {
 /// See the module's documentation.
 pub(crate) struct Transport {
     url: Url,
-    settings: Settings,
+    /// `None`: connects by name, as a proxy does, and where the name is an address.
+    address: Option<SocketAddr>,
+    settings: Arc<Settings>,
     generation: Mutex<Generation>,
 }
 
-/// What it takes to make an HTTP client again.
-struct Settings {
-    tls: rustls::ClientConfig,
+/// What all connections of a site have in common.
+pub(crate) struct Settings {
+    tls: Mutex<Tls>,
     headers: HeaderMap,
     user_agent: String,
     timeout: Duration,
     connect_timeout: Duration,
+    proxies: ProxySettings,
+    resolver: Arc<dyn Resolve>,
+}
+
+/// Which certificates are trusted and shown.
+#[derive(Clone)]
+struct Tls {
+    config: rustls::ClientConfig,
+    /// How often they were replaced.
+    version: u64,
 }
 
 /// Connections of about the same age.
 struct Generation {
     http: reqwest::Client,
     expires: Instant,
+    requests_left: u32,
+    /// That of [`Tls`].
+    tls_version: u64,
 }
 
 impl Transport {
-    pub(crate) fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
-        for (what, time) in [("HEC timeout", config.timeout), ("HEC connect timeout", config.connect_timeout)]
-        {
-            if time.is_zero() {
-                return Err(ConfigError::Timeout { what });
-            }
-        }
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, authorization(&config.token)?);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(APP_NAME, product_header("product", &config.product)?);
-        headers.insert(APP_VERSION, product_header("version", &config.version)?);
-        let url = event_url(&config.url)?;
-        // Without TLS no roots are looked for: there may be none.
-        let tls = if url.scheme() == "https" { config.tls.rustls()? } else { trusting_nobody()? };
-        let settings = Settings {
-            tls,
-            headers,
-            user_agent: format!("{}/{}", config.product, config.version),
-            timeout: config.timeout,
-            connect_timeout: config.connect_timeout,
-        };
-        let generation = Mutex::new(settings.generation().map_err(ConfigError::Http)?);
-        Ok(Self { url, settings, generation })
+    /// For the event URL of a HEC.
+    pub(crate) fn new(
+        settings: &Arc<Settings>,
+        url: Url,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, ConfigError> {
+        let generation = settings.generation(&url, address).map_err(ConfigError::Http)?;
+        Ok(Self { url, address, settings: Arc::clone(settings), generation: Mutex::new(generation) })
     }
 
     /// Where requests go; holds no secret.
@@ -114,9 +124,15 @@ impl Transport {
         &self.url
     }
 
-    /// Posts a body and reads the reply.
-    pub(crate) async fn post(&self, wire: &Wire, channel: Option<Uuid>) -> Exchange {
+    /// The address they go to, if it is settled.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Posts a body with this value of `Authorization` and reads the reply.
+    pub(crate) async fn post(&self, wire: &Wire, token: HeaderValue, channel: Option<Uuid>) -> Exchange {
         let mut request = self.http().post(self.url.clone()).body(wire.bytes.clone());
+        request = request.header(AUTHORIZATION, token);
         // Said even for an empty body: some gateways refuse a request that does not say.
         request = request.header(CONTENT_LENGTH, wire.bytes.len());
         if wire.encoding == Compression::Gzip {
@@ -125,21 +141,24 @@ impl Transport {
         if let Some(channel) = channel {
             request = request.header(CHANNEL, channel.hyphenated().to_string());
         }
-        match request.send().await {
-            Ok(response) => read(response).await,
-            Err(error) => {
-                let error = error.without_url();
-                Exchange::Failed { failure: failure(&error), text: words(&error) }
-            }
-        }
+        exchange(request).await
     }
 
-    /// The client of the present generation. Requests under way keep the one before alive until
-    /// they end; its idle connections go with it.
+    /// Asks how the HEC is.
+    pub(crate) async fn health(&self, token: HeaderValue) -> Exchange {
+        // Beside the event endpoint.
+        let url = self.url.join("health").unwrap_or_else(|_| self.url.clone());
+        exchange(self.http().get(url).header(AUTHORIZATION, token)).await
+    }
+
+    /// The client of the present generation, with the present certificates. Requests under way keep
+    /// the one before alive until they end; its idle connections go with it.
     fn http(&self) -> reqwest::Client {
         let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
-        if Instant::now() >= generation.expires {
-            match self.settings.generation() {
+        generation.requests_left = generation.requests_left.saturating_sub(1);
+        let is_aged = Instant::now() >= generation.expires || generation.requests_left == 0;
+        if is_aged || generation.tls_version != self.settings.tls().version {
+            match self.settings.generation(&self.url, self.address) {
                 Ok(fresh) => *generation = fresh,
                 // The same settings worked before; old connections are better than none.
                 Err(error) => tracing::warn!(
@@ -153,9 +172,57 @@ impl Transport {
 }
 
 impl Settings {
-    fn generation(&self) -> Result<Generation, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
+    /// For a site with these URLs.
+    pub(crate) fn new(config: &ClientConfig, urls: &[Url]) -> Result<Self, ConfigError> {
+        for (what, time) in [("HEC timeout", config.timeout), ("HEC connect timeout", config.connect_timeout)]
+        {
+            if time.is_zero() {
+                return Err(ConfigError::Timeout { what });
+            }
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(APP_NAME, product_header("product", &config.product)?);
+        headers.insert(APP_VERSION, product_header("version", &config.version)?);
+        // Without TLS no roots are looked for: there may be none.
+        let tls = if is_secure(urls) { config.tls.rustls()? } else { trusting_nobody()? };
+        Ok(Self {
+            tls: Mutex::new(Tls { config: tls, version: 0 }),
+            headers,
+            user_agent: format!("{}/{}", config.product, config.version),
+            timeout: config.timeout,
+            connect_timeout: config.connect_timeout,
+            proxies: config.proxies.clone(),
+            resolver: Arc::clone(&config.resolver),
+        })
+    }
+
+    /// Whether connections to the URL go through a proxy.
+    pub(crate) fn is_proxied(&self, url: &Url) -> bool {
+        self.proxies.for_url(url).is_some()
+    }
+
+    /// Finds addresses.
+    pub(crate) fn resolver(&self) -> &dyn Resolve {
+        self.resolver.as_ref()
+    }
+
+    /// All endpoints make new connections with these certificates from now on; those under way end
+    /// as they began.
+    pub(crate) fn replace_tls(&self, config: rustls::ClientConfig) {
+        let mut tls = self.tls();
+        tls.config = config;
+        tls.version += 1;
+    }
+
+    fn tls(&self) -> MutexGuard<'_, Tls> {
+        self.tls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn generation(&self, url: &Url, address: Option<SocketAddr>) -> Result<Generation, reqwest::Error> {
+        let Tls { config, version: tls_version } = self.tls().clone();
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
             .default_headers(self.headers.clone())
             .user_agent(&self.user_agent)
             .http1_only()
@@ -168,10 +235,36 @@ impl Settings {
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_IDLE_MAX)
             .tcp_nodelay(true)
-            .build()?;
+            .dns_resolver(ByName(Arc::clone(&self.resolver)));
+        if let Some(proxy) = self.proxies.for_url(url) {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone())?);
+        } else if let (Some(host), Some(address)) = (url.host_str(), address) {
+            builder = builder.resolve(host, address);
+        }
+        let http = builder.build()?;
         // So that the connections of many instances do not all move at once.
         let age = CONNECTION_AGE.mul_f64(0.75 + 0.5 * fastrand::f64());
-        Ok(Generation { http, expires: Instant::now() + age })
+        Ok(Generation {
+            http,
+            expires: Instant::now() + age,
+            requests_left: CONNECTION_REQUESTS,
+            tls_version,
+        })
+    }
+}
+
+/// Whether TLS is used for any of these.
+pub(crate) fn is_secure(urls: &[Url]) -> bool {
+    urls.iter().any(|url| url.scheme() == "https")
+}
+
+async fn exchange(request: reqwest::RequestBuilder) -> Exchange {
+    match request.send().await {
+        Ok(response) => read(response).await,
+        Err(error) => {
+            let error = error.without_url();
+            Exchange::Failed { failure: failure(&error), text: words(&error) }
+        }
     }
 }
 
@@ -221,6 +314,10 @@ fn failure(error: &reqwest::Error) -> TransportFailure {
             TransportFailure::Certificate
         }
         Some(rustls::Error::InvalidMessage(_)) if error.is_connect() => TransportFailure::NotTls,
+        // The library has a type for it, which it keeps to itself.
+        _ if error.is_connect() && chain(error).contains(TUNNEL_REFUSED) => {
+            TransportFailure::ProxyAuthentication
+        }
         _ if error.is_connect() || error.is_builder() => TransportFailure::Unreachable,
         _ => TransportFailure::Interrupted,
     }
@@ -265,10 +362,16 @@ fn words(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
 
+    fn transport() -> Transport {
+        let url: Url = "http://127.0.0.1:8088".parse().unwrap();
+        let config = ClientConfig::new(url.clone(), "token".into());
+        let settings = Settings::new(&config, std::slice::from_ref(&url)).unwrap();
+        Transport::new(&Arc::new(settings), url, None).unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn connections_are_replaced_after_a_minute_give_or_take_a_quarter() {
-        let config = ClientConfig::new("http://127.0.0.1:8088".parse().unwrap(), "token".into());
-        let transport = Transport::new(&config).unwrap();
+        let transport = transport();
         let expires = || transport.generation.lock().unwrap().expires;
         for _ in 0..20 {
             let before = expires();
@@ -281,6 +384,18 @@ mod tests {
             transport.http();
             assert!(expires() > before);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_replaced_after_a_thousand_requests() {
+        let transport = transport();
+        let left = || transport.generation.lock().unwrap().requests_left;
+        for expected in (1..CONNECTION_REQUESTS).rev() {
+            transport.http();
+            assert_eq!(left(), expected);
+        }
+        transport.http();
+        assert_eq!(left(), CONNECTION_REQUESTS);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::millis;
+use crate::hec::dead_letter::DeadLetters;
 use crate::hec::{self, Client, ClientConfig, RetryLimit};
 use crate::nozzle::admin::{self, Admin};
 use crate::nozzle::batcher::{BatchLimits, Batcher};
@@ -23,7 +24,7 @@ use crate::nozzle::cf::Foundation;
 use crate::nozzle::cf::http::{ClientError, Http};
 use crate::nozzle::cf::token::Credentials;
 use crate::nozzle::config::{Config, SourceChoice};
-use crate::nozzle::deliver::{self, Admission, Outbox, SENDERS};
+use crate::nozzle::deliver::{self, Admission, MergeLimits, Outbox, SENDERS};
 use crate::nozzle::encode::{Encoder, EncoderSettings};
 use crate::nozzle::enrich::Enricher;
 use crate::nozzle::event_type::{EventSet, EventType};
@@ -110,8 +111,11 @@ impl App {
     pub fn build(config: Config) -> Result<Self, BuildError> {
         let ledger = Arc::new(Ledger::new());
         let (sender, frames) = queue::channel(config.queue_max_bytes, Arc::clone(&ledger));
+        let merge = MergeLimits { bytes: config.hec.batch_bytes, events: config.hec.batch_events };
+        let letters = config.hec.dead_letters.as_ref();
+        let letters = letters.map(|letters| DeadLetters::new(letters.folder.clone(), letters.max_bytes));
         let (admission, outbox) =
-            deliver::pool(config.delivery_max_bytes, config.when_full, Arc::clone(&ledger));
+            deliver::pool(config.delivery_max_bytes, config.when_full, merge, letters, Arc::clone(&ledger));
         Ok(Self {
             client: Arc::new(hec_client(&config)?),
             foundation: foundation(&config)?,
@@ -167,6 +171,10 @@ impl App {
             side.spawn("admin", admin::serve(admin, view.clone(), ended.clone()));
         }
         side.spawn("watcher", watcher::run(view.clone(), ended.clone()));
+        if !config.hec.debug {
+            side.spawn("hec endpoints", self.client.keep_up(ended.clone()));
+            side.spawn("hec files", self.client.watch_files(ended.clone()));
+        }
         watch(view);
 
         line.spawn("sources", async { reading.await.unwrap_or_else(resume) });
@@ -325,6 +333,7 @@ fn encoder(config: &Config) -> Encoder {
         extra_fields: shape.extra_fields.clone(),
         tracing: shape.event_tracing.then(|| config.source.shard_id.clone()),
         event_bytes_max: config.hec.max_event_bytes,
+        oversize: config.hec.oversize,
     })
 }
 
@@ -357,12 +366,15 @@ pub(super) fn hec_client(config: &Config) -> Result<Client, hec::ConfigError> {
     let hec = &config.hec;
     let retries = hec.retries.and_then(std::num::NonZeroU32::new);
     Client::new(ClientConfig {
+        failover: hec.failover.clone(),
+        proxies: config.proxies.clone(),
         tls: hec.tls.clone(),
         compression: hec.compression,
         timeout: hec.timeout,
         response: hec.response,
         retries: retries.map_or(RetryLimit::Unlimited, RetryLimit::Attempts),
-        ..ClientConfig::new(hec.url.clone(), hec.token.clone())
+        fallback_index: hec.fallback_index.clone(),
+        ..ClientConfig::with_urls(hec.urls.clone(), hec.token.clone())
     })
 }
 

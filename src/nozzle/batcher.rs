@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::hec::batch::{Batch, Tally};
-use crate::nozzle::encode::json;
+use crate::nozzle::encode::{Sink, index_member};
 
 /// A request body never grows beyond this: what Splunk Cloud advises, uncompressed.
 pub const BODY_BYTES_MAX: usize = 1_000_000;
@@ -18,7 +18,7 @@ pub const BODY_BYTES_MAX: usize = 1_000_000;
 /// The most batches open at once in one worker, however many indexes apps ask for.
 const OPEN_MAX: usize = 64;
 
-/// What the first events of an index get as room; the default index gets a whole batch's.
+/// What the first events of an index get as room; the default index gets as much as its batch before took.
 const SMALL_BODY_BYTES: usize = 16 << 10;
 
 /// When a batch is full.
@@ -40,9 +40,24 @@ pub struct Batcher {
     limits: BatchLimits,
     default: Open,
     others: HashMap<Arc<str>, Open, RandomState>,
-    sealed: Vec<Batch>,
+    sealed: Sealed,
     /// Bytes of events in `others`.
     others_bytes: usize,
+}
+
+/// Batches that are full, oldest first.
+#[derive(Debug, Default)]
+struct Sealed {
+    batches: Vec<Batch>,
+    /// Bytes of their events.
+    bytes: usize,
+}
+
+impl Sealed {
+    fn push(&mut self, batch: Batch) {
+        self.bytes += batch.committed();
+        self.batches.push(batch);
+    }
 }
 
 #[derive(Debug)]
@@ -52,21 +67,22 @@ struct Open {
     index_member: Box<[u8]>,
     /// When the batch has waited long enough; none while it is empty.
     deadline: Option<Instant>,
+    /// The most room a batch gets before its first event.
+    room_max: usize,
 }
 
 impl Open {
-    fn new(index: Arc<str>, capacity_bytes: usize) -> Self {
-        let mut index_member = b",\"index\":".to_vec();
-        json::string(&mut index_member, index.as_bytes());
-        Self { batch: Batch::new(index, capacity_bytes), index_member: index_member.into(), deadline: None }
+    fn new(index: Arc<str>, room_max: usize) -> Self {
+        let index_member = index_member(&index);
+        let batch = Batch::new(index, SMALL_BODY_BYTES.min(room_max));
+        Self { batch, index_member, deadline: None, room_max }
     }
 
     fn write<T>(
         &mut self,
         limits: BatchLimits,
-        capacity_bytes: usize,
         now: Instant,
-        sealed: &mut Vec<Batch>,
+        sealed: &mut Sealed,
         write: impl FnOnce(&mut Batch, &[u8]) -> T,
     ) -> T {
         let before = self.batch.len();
@@ -84,14 +100,18 @@ impl Open {
             sealed.push(std::mem::replace(&mut self.batch, rest));
             self.deadline = Some(now + limits.age);
         } else {
-            sealed.push(self.seal(capacity_bytes));
+            sealed.push(self.seal());
         }
         result
     }
 
-    fn seal(&mut self, capacity_bytes: usize) -> Batch {
+    /// The next batch gets as much room as this one has taken: requests of a few events, by their number
+    /// or their age, must not each come with the room for thousands.
+    fn seal(&mut self) -> Batch {
         self.deadline = None;
-        let next = Batch::new(Arc::clone(self.batch.index()), capacity_bytes);
+        let taken = self.batch.committed();
+        let room = (taken + taken / 8).min(self.room_max);
+        let next = Batch::new(Arc::clone(self.batch.index()), room);
         std::mem::replace(&mut self.batch, next)
     }
 }
@@ -99,12 +119,11 @@ impl Open {
 impl Batcher {
     /// Starts with nothing open. Events go to `index` unless their app has its own.
     pub fn new(limits: BatchLimits, index: Arc<str>) -> Self {
-        let capacity = limits.bytes + limits.bytes / 32;
         Self {
             limits,
-            default: Open::new(index, capacity),
+            default: Open::new(index, limits.bytes + limits.bytes / 32),
             others: HashMap::default(),
-            sealed: Vec::new(),
+            sealed: Sealed::default(),
             others_bytes: 0,
         }
     }
@@ -121,10 +140,7 @@ impl Batcher {
     ) -> T {
         match index {
             Some(index) if **index != **self.default.batch.index() => self.write_other(index, now, write),
-            _ => {
-                let capacity = self.capacity();
-                self.default.write(self.limits, capacity, now, &mut self.sealed, write)
-            }
+            _ => self.default.write(self.limits, now, &mut self.sealed, write),
         }
     }
 
@@ -143,17 +159,13 @@ impl Batcher {
             .entry(Arc::clone(index))
             .or_insert_with(|| Open::new(Arc::clone(index), SMALL_BODY_BYTES));
         let before = open.batch.committed();
-        let result = open.write(limits, SMALL_BODY_BYTES, now, &mut self.sealed, write);
+        let result = open.write(limits, now, &mut self.sealed, write);
         self.others_bytes = (self.others_bytes + open.batch.committed()).saturating_sub(before);
         // What apps choose as indexes may not take more memory than the default index does.
         while self.others_bytes > limits.open_bytes && !self.others.is_empty() {
             self.seal_largest();
         }
         result
-    }
-
-    fn capacity(&self) -> usize {
-        self.limits.bytes + self.limits.bytes / 32
     }
 
     /// Makes room for another index.
@@ -178,14 +190,13 @@ impl Batcher {
     }
 
     fn seal_if(&mut self, due: impl Fn(Instant) -> bool) {
-        let capacity = self.capacity();
         if self.default.deadline.is_some_and(&due) {
-            self.sealed.push(self.default.seal(capacity));
+            self.sealed.push(self.default.seal());
         }
         for open in self.others.values_mut() {
             if open.deadline.is_some_and(&due) {
                 self.others_bytes = self.others_bytes.saturating_sub(open.batch.committed());
-                self.sealed.push(open.seal(0));
+                self.sealed.push(open.seal());
             }
         }
     }
@@ -196,15 +207,15 @@ impl Batcher {
     }
 
     /// Hands over the sealed batches, oldest first.
-    pub fn take_sealed(&mut self) -> std::vec::Drain<'_, Batch> {
-        self.sealed.drain(..)
+    pub fn take_sealed(&mut self) -> Vec<Batch> {
+        std::mem::take(&mut self.sealed).batches
     }
 
     /// What all batches hold that have not been handed over, open and sealed.
     pub fn tally(&self) -> Tally {
         let open = self.others.values().map(|open| &open.batch).chain([&self.default.batch]);
         let mut total = Tally::default();
-        for batch in open.chain(&self.sealed) {
+        for batch in open.chain(&self.sealed.batches) {
             total += batch.tally();
         }
         total
@@ -212,7 +223,32 @@ impl Batcher {
 
     /// Whether there are sealed batches.
     pub fn has_sealed(&self) -> bool {
-        !self.sealed.is_empty()
+        !self.sealed.batches.is_empty()
+    }
+
+    /// Bytes of events in sealed batches.
+    pub fn sealed_bytes(&self) -> usize {
+        self.sealed.bytes
+    }
+
+    /// The open batch of an index, whichever it is at the time of each event.
+    pub fn slot<'a>(&'a mut self, index: Option<&'a Arc<str>>, now: Instant) -> Slot<'a> {
+        Slot { batcher: self, index, now }
+    }
+}
+
+/// See [`Batcher::slot`].
+#[derive(Debug)]
+pub struct Slot<'a> {
+    batcher: &'a mut Batcher,
+    index: Option<&'a Arc<str>>,
+    now: Instant,
+}
+
+impl Sink for Slot<'_> {
+    #[inline]
+    fn write<T>(&mut self, write: impl FnOnce(&mut Batch, &[u8]) -> T) -> T {
+        self.batcher.write(self.index, self.now, write)
     }
 }
 
@@ -239,7 +275,7 @@ mod tests {
     }
 
     fn sealed(batcher: &mut Batcher) -> Vec<(String, usize, usize)> {
-        batcher.take_sealed().map(|b| (b.index().to_string(), b.len(), b.committed())).collect()
+        batcher.take_sealed().into_iter().map(|b| (b.index().to_string(), b.len(), b.committed())).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -262,6 +298,17 @@ mod tests {
         batcher.seal_expired(start + LIMITS.age, Duration::ZERO);
         assert_eq!(sealed(&mut batcher), [("other".to_owned(), 1, 1)]);
         assert_eq!(batcher.next_deadline(), Some(later + LIMITS.age));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn batches_of_a_few_events_take_little_room() {
+        let mut batcher = batcher(BatchLimits { bytes: 524_288, events: 5, ..LIMITS });
+        (0..50).for_each(|_| put(&mut batcher, None, Instant::now(), 100));
+        (0..50).for_each(|_| put(&mut batcher, Some("other"), Instant::now(), 100));
+        let sealed = batcher.take_sealed();
+        assert_eq!((sealed.len(), batcher.sealed_bytes()), (20, 0));
+        assert!(sealed.iter().all(|batch| batch.memory() <= SMALL_BODY_BYTES + 1000));
+        assert!(sealed.iter().filter(|batch| batch.memory() > 2000).count() <= 2, "only the first ones");
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::causes::chain;
-use crate::hec::Probe;
+use crate::hec::{self, Probe, Site};
 use crate::nozzle::app;
 use crate::nozzle::config::Config;
 use crate::nozzle::ledger::Ledger;
@@ -45,8 +45,8 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.result {
-            Ok(detail) => write!(f, "ok    {:<14} {detail}", self.what),
-            Err(problem) => write!(f, "FAIL  {:<14} {problem}", self.what),
+            Ok(detail) => write!(f, "ok    {:<15} {detail}", self.what),
+            Err(problem) => write!(f, "FAIL  {:<15} {problem}", self.what),
         }
     }
 }
@@ -61,7 +61,9 @@ pub async fn run(config: &Config, mut found: impl FnMut(Finding)) {
         found("token", token);
     }
     found("log stream", stream(config).await);
-    found("splunk", splunk(config).await);
+    for (what, result) in splunk(config).await {
+        found(what, result);
+    }
 }
 
 type Result2 = Result<String, String>;
@@ -124,14 +126,22 @@ async fn first_end(sources: &Sources) -> LastEnd {
     }
 }
 
-async fn splunk(config: &Config) -> Result2 {
-    let client = app::hec_client(config).map_err(|error| chain(&error))?;
-    let probe = client.probe().await;
-    let problem = match &probe {
-        Probe::Ready => return Ok(format!("{} takes the token", config.hec.url)),
-        Probe::Busy { detail } => format!("{} is busy: {detail}", config.hec.url),
-        Probe::Refused { detail, .. } => format!("{} refuses: {detail}", config.hec.url),
-        Probe::Unreachable { detail } => format!("{} cannot be reached: {detail}", config.hec.url),
+/// Every endpoint, one by one: one that is wrong hides behind the others.
+async fn splunk(config: &Config) -> Vec<(&'static str, Result2)> {
+    let client = match app::hec_client(config) {
+        Ok(client) => client,
+        Err(error) => return vec![("splunk", Err(chain(&error)))],
     };
-    Err(format!("{problem}; {}", probe.next_step().unwrap_or_default()))
+    let finding = |probed: hec::Probed| {
+        let what = match probed.site {
+            Site::Primary => "splunk",
+            Site::Failover => "splunk failover",
+        };
+        let next_step = probed.probe.next_step().unwrap_or_default();
+        match probed.probe {
+            Probe::Ready => (what, Ok(probed.to_string())),
+            _ => (what, Err(format!("{probed}; {next_step}"))),
+        }
+    };
+    client.probe().await.into_iter().map(finding).collect()
 }

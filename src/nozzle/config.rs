@@ -45,7 +45,7 @@ mod golden;
 mod tests;
 
 pub use fault::{Fault, Faults, Origin, Warning};
-pub use hec::HecConfig;
+pub use hec::{DeadLetterConfig, HecConfig};
 pub use layers::Inputs;
 pub use metadata::MetadataConfig;
 pub use operation::{AdminConfig, AdminScope, LogConfig};
@@ -75,7 +75,7 @@ pub struct Config {
     pub client_secret: SecretString,
     /// For the API, UAA, the RLP gateway and the v1 firehose.
     pub cf_tls: ClientTls,
-    /// For the same.
+    /// For the same, and for Splunk.
     pub proxies: ProxySettings,
     /// How the firehose is read.
     pub source: SourceConfig,
@@ -107,8 +107,12 @@ pub struct Config {
 /// What happens to an event for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
+    /// The newest of the apps that hold most are dropped, and counted.
+    Fair,
     /// It is dropped, and counted.
     DropNewest,
+    /// Those that have waited longest are dropped, and counted.
+    DropOldest,
     /// It waits, and so does everything behind it.
     Block,
 }
@@ -145,13 +149,15 @@ impl Config {
         let shape = ShapeConfig::read(reader);
         let metadata = MetadataConfig::read(reader);
         let hec = HecConfig::read(reader);
-        if let (Some(proxies), Some(hec)) = (&proxies, &hec) {
-            proxy::warn_of_direct(reader, proxies, &hec.url);
-        }
         let workers = read_workers(reader);
         let queue_max_bytes = reader.value(&QUEUE_MAX_BYTES, parse::bytes);
         let delivery_max_bytes = reader.value(&DELIVERY_MAX_BYTES, parse::bytes);
-        let policies = [("drop_newest", WhenFull::DropNewest), ("block", WhenFull::Block)];
+        let policies = [
+            ("fair", WhenFull::Fair),
+            ("drop_newest", WhenFull::DropNewest),
+            ("drop_oldest", WhenFull::DropOldest),
+            ("block", WhenFull::Block),
+        ];
         let when_full = reader.value(&QUEUE_WHEN_FULL, parse::choice(&policies));
         let shutdown_timeout = reader.value(&SHUTDOWN_TIMEOUT, parse::duration);
         let admin = AdminConfig::read(reader);

@@ -1,195 +1,127 @@
 //! Delivery: sealed batches wait here for HEC, bounded in bytes, and are settled in the ledger.
 //!
-//! Admission decides when there is no room ([`WhenFull`]); a fixed number of senders take batches in
-//! order and hand them to the HEC client, which answers for each event.
+//! The `pool` decides when there is no room ([`WhenFull`]), by `fair` shares if so configured, and `shed` remembers
+//! whose events went; `refused` keeps events that Splunk refuses. Senders take batches in order, as many as HEC's
+//! endpoints can do with, and hand them to the HEC client, which answers for each event.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod fair;
+mod pool;
+mod refused;
+mod room;
+mod shed;
 
-use async_channel::{Receiver, Sender};
-use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
-use crate::hec::batch::{Batch, Tally};
-use crate::hec::{Client, Outcome, Rejection};
+use self::pool::{Admitted, Pool, SetAside, Work};
+pub use self::pool::{MergeLimits, PoolStatus};
+use self::refused::Refused;
+pub use self::shed::ShedApp;
+use crate::hec::batch::Batch;
+use crate::hec::dead_letter::{DeadLetterStatus, DeadLetters};
+use crate::hec::{Client, Outcome};
 use crate::nozzle::config::WhenFull;
 use crate::nozzle::ledger::{Drop as DropReason, Ledger};
 
-/// Requests under way at once.
-pub const SENDERS: usize = 8;
-
-/// Batches the pool can hold, however small they are.
-const BATCHES_MAX: usize = 8192;
-
-/// Memory is counted in units of this many bytes.
-const UNIT_BYTES: usize = 1024;
+/// The most requests under way at once; how many each endpoint gets is the client's to find out.
+pub const SENDERS: usize = 64;
 
 /// Makes a pool for `capacity_bytes` of batches: waiting, being sent, being tried again.
-pub fn pool(capacity_bytes: usize, when_full: WhenFull, ledger: Arc<Ledger>) -> (Admission, Outbox) {
-    let (sender, receiver) = async_channel::bounded(BATCHES_MAX);
-    let units = (capacity_bytes / UNIT_BYTES).clamp(1, u32::MAX as usize);
-    let gauge = Arc::new(Gauge {
-        room: Arc::new(Semaphore::new(units)),
-        capacity_bytes: units * UNIT_BYTES,
-        high_water_bytes: AtomicUsize::new(0),
-        samples: Samples::default(),
-    });
-    (
-        Admission { sender, gauge: Arc::clone(&gauge), when_full, ledger: Arc::clone(&ledger) },
-        Outbox { receiver, gauge, ledger },
-    )
-}
-
-#[derive(Debug)]
-struct Gauge {
-    room: Arc<Semaphore>,
+pub fn pool(
     capacity_bytes: usize,
-    high_water_bytes: AtomicUsize,
-    samples: Samples,
-}
-
-impl Gauge {
-    fn used_bytes(&self) -> usize {
-        self.capacity_bytes - self.room.available_permits() * UNIT_BYTES
-    }
-}
-
-/// The place of a batch in the pool: its room, and its share of what is held. Both are given back
-/// when it is dropped, so a batch that vanishes without a verdict shows in the ledger.
-#[derive(Debug)]
-struct Place {
-    tally: Tally,
+    when_full: WhenFull,
+    merge: MergeLimits,
+    dead_letters: Option<DeadLetters>,
     ledger: Arc<Ledger>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Place {
-    fn take(tally: Tally, ledger: &Arc<Ledger>, room: OwnedSemaphorePermit) -> Self {
-        ledger.pooled(tally);
-        Self { tally, ledger: Arc::clone(ledger), _room: room }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.ledger.unpooled(self.tally);
-    }
-}
-
-/// A batch in the pool.
-#[derive(Debug)]
-struct Admitted {
-    batch: Batch,
-    place: Place,
+) -> (Admission, Outbox) {
+    let pool = Arc::new(Pool::new(capacity_bytes, when_full, merge, Arc::clone(&ledger)));
+    let outbox = Outbox { pool: Arc::clone(&pool), refused: Arc::new(Refused::new(dead_letters)), ledger };
+    (Admission { entrance: Arc::new(Entrance(pool)) }, outbox)
 }
 
 /// The workers' end of the pool. It closes when the last clone is gone.
 #[derive(Clone, Debug)]
 pub struct Admission {
-    sender: Sender<Admitted>,
-    gauge: Arc<Gauge>,
-    when_full: WhenFull,
-    ledger: Arc<Ledger>,
+    entrance: Arc<Entrance>,
+}
+
+#[derive(Debug)]
+struct Entrance(Arc<Pool>);
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Admission {
-    /// Hands over a batch, or drops and counts it if there is no room.
+    /// Hands over a batch; what there is no room for is dropped and counted, there or of what waits.
     ///
     /// Waits only with [`WhenFull::Block`], and then until there is room or `stop` is cancelled.
-    pub async fn admit(&self, mut batch: Batch, stop: &CancellationToken) {
-        batch.shrink();
-        let units = u32::try_from(batch.memory().div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        // A batch larger than the whole pool takes all of it, rather than never fitting.
-        let units = units.min(u32::try_from(self.gauge.capacity_bytes / UNIT_BYTES).unwrap_or(u32::MAX));
-        let room = Arc::clone(&self.gauge.room);
-        let permit = match self.when_full {
-            WhenFull::DropNewest => room.try_acquire_many_owned(units).ok(),
-            WhenFull::Block => tokio::select! {
-                biased;
-                permit = room.acquire_many_owned(units) => permit.ok(),
-                () = stop.cancelled() => None,
-            },
-        };
-        let reason = if stop.is_cancelled() { DropReason::Shutdown } else { DropReason::DeliveryFull };
-        let Some(permit) = permit else {
-            return self.ledger.dropped(reason, batch.tally());
-        };
-        self.gauge.high_water_bytes.fetch_max(self.gauge.used_bytes(), Relaxed);
-        let place = Place::take(batch.tally(), &self.ledger, permit);
-        let admitted = Admitted { batch, place };
-        let refused = match self.when_full {
-            WhenFull::DropNewest => self.sender.try_send(admitted).err().map(|error| error.into_inner()),
-            WhenFull::Block => self.sender.send(admitted).await.err().map(|error| error.into_inner()),
-        };
-        if let Some(admitted) = refused {
-            self.ledger.dropped(reason, admitted.batch.tally());
-        }
+    pub async fn admit(&self, batch: Batch, stop: &CancellationToken) {
+        self.entrance.0.admit(batch, stop).await;
     }
 
     /// Whether batches wait for a sender: then sealing small ones early gains nothing.
     pub fn is_backlogged(&self) -> bool {
-        !self.sender.is_empty()
+        self.entrance.0.is_backlogged()
     }
 }
 
 /// The senders' end of the pool.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    receiver: Receiver<Admitted>,
-    gauge: Arc<Gauge>,
+    pool: Arc<Pool>,
+    refused: Arc<Refused>,
     ledger: Arc<Ledger>,
-}
-
-/// How full the pool is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct PoolStatus {
-    /// Batches waiting for a sender.
-    pub waiting_batches: usize,
-    /// Bytes of batches waiting or being sent.
-    pub bytes: usize,
-    /// The most there has been.
-    pub high_water_bytes: usize,
-    /// DELIVERY_MAX_BYTES.
-    pub capacity_bytes: usize,
 }
 
 impl Outbox {
     /// How full the pool is.
     pub fn status(&self) -> PoolStatus {
-        PoolStatus {
-            waiting_batches: self.receiver.len(),
-            bytes: self.gauge.used_bytes(),
-            high_water_bytes: self.gauge.high_water_bytes.load(Relaxed),
-            capacity_bytes: self.gauge.capacity_bytes,
-        }
+        self.pool.status()
+    }
+
+    /// What became of dead letters, if they are written.
+    pub fn dead_letters(&self) -> Option<DeadLetterStatus> {
+        self.refused.status()
     }
 
     /// Sends batches until the pool is closed and empty. After `stop` is cancelled nothing is sent
     /// any more: what is left is counted as lost.
     pub async fn send_all(self, client: Arc<Client>, stop: CancellationToken) {
-        while let Ok(Admitted { batch, place }) = self.receiver.recv().await {
-            let outcome = client.deliver(batch, &stop).await;
-            self.settle(&outcome);
-            drop(place);
+        loop {
+            // What no endpoint could take yet stays in the pool, where it counts as waiting.
+            let _slot = stop.run_until_cancelled(client.slot()).await;
+            let Some(work) = self.pool.take(|deferred| client.can_judge(deferred)).await else { break };
+            let (delivery, place) = match work {
+                Work::New(Admitted { batch, place }) => (client.deliver_or_defer(batch, &stop).await, place),
+                Work::Again(SetAside { deferred, place }, _test) => {
+                    (client.resume(deferred, &stop).await, place)
+                }
+            };
+            self.settle(delivery.outcome).await;
+            self.pool.set_aside(delivery.deferred, place);
         }
     }
 
-    fn settle(&self, outcome: &Outcome) {
+    async fn settle(&self, outcome: Outcome) {
         self.ledger.delivered(outcome.delivered);
-        for rejection in &outcome.rejected {
-            self.ledger.rejected(&label(rejection), rejection.tally);
-            self.gauge.samples.show(rejection);
-        }
+        self.ledger.rerouted(outcome.rerouted);
         self.ledger.dropped(DropReason::RetriesExhausted, outcome.abandoned);
         self.ledger.dropped(DropReason::Shutdown, outcome.undelivered);
+        for rejection in &outcome.rejected {
+            self.ledger.rejected(&refused::label(rejection), rejection.tally);
+        }
+        self.refused.keep(outcome.rejected).await;
     }
 
     /// Prints bodies instead of sending them (DEBUG).
     pub async fn print_all(self, stop: CancellationToken) {
-        while let Ok(Admitted { batch, place }) = self.receiver.recv().await {
+        while let Some(work) = self.pool.take(|_| false).await {
+            // Nothing is ever set aside: nobody refuses anything.
+            let Work::New(Admitted { batch, place }) = work else { continue };
             if stop.is_cancelled() {
                 self.ledger.dropped(DropReason::Shutdown, batch.tally());
             } else {
@@ -201,37 +133,10 @@ impl Outbox {
     }
 }
 
-/// Shows one refused event every so often: without one nobody can find out what is wrong with them.
-#[derive(Debug, Default)]
-struct Samples(Mutex<Option<Instant>>);
-
-impl Samples {
-    const EVERY: Duration = Duration::from_secs(10);
-
-    fn show(&self, rejection: &Rejection) {
-        let now = Instant::now();
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.is_none_or(|shown| now - shown >= Self::EVERY) {
-            *shown = Some(now);
-            drop(shown);
-            tracing::warn!(
-                code = label(rejection),
-                sample = rejection.sample(),
-                "an event that splunk refused"
-            );
-        }
-    }
-}
-
-/// How a rejection is named in the ledger: by HEC code, else by HTTP status.
-fn label(rejection: &Rejection) -> String {
-    match rejection.code {
-        Some(code) => format!("code_{}", code.0),
-        None => format!("http_{}", rejection.status.as_u16()),
-    }
-}
-
 #[allow(clippy::print_stdout, reason = "DEBUG asks for bodies on standard output")]
 fn print(batch: &Batch) {
     println!("{}", String::from_utf8_lossy(batch.body()));
 }
+
+#[cfg(test)]
+mod tests;

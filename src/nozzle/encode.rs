@@ -1,26 +1,74 @@
 //! Writes HEC events: the JSON objects the Go nozzle posted, once, into the body that is sent.
 //!
-//! [`json`] writes strings and numbers, [`message`] decides whether a log line is JSON itself,
-//! [`Encoder`] knows the shape of each event type. Pure: no clock, no network, no allocation
-//! beyond the growth of the buffer.
+//! [`json`] writes strings and numbers, [`message`] decides whether a log line is JSON itself, `shape`
+//! knows the members of each event type, `line` puts an event together and keeps it below the limit.
+//! Pure: no clock, no network, no allocation beyond the growth of the buffer.
+//!
+//! What one envelope can become is bounded: see [`METRICS_MAX`] and [`GAUGE_BYTES_MAX`].
 
 pub mod json;
+mod line;
 pub mod message;
 mod shape;
 mod tags;
 
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+
+use foldhash::fast::RandomState;
 
 use crate::clock::UnixNanos;
 use crate::hec::batch::Batch;
-use crate::nozzle::event::{Body, Event};
+use crate::nozzle::encode::line::Line;
+use crate::nozzle::event::{Body, Event, is_container_metric};
 use crate::nozzle::event_type::{EventSet, EventType};
 use crate::nozzle::metadata::Fields;
-use crate::nozzle::wire::tags::{Key, Tags};
+use crate::nozzle::wire::tags::Key;
 
 /// How far ahead of its arrival an event may be dated; more is a broken clock.
 const FUTURE_MAX_NANOS: i64 = 24 * 3600 * 1_000_000_000;
+
+/// Metrics of one gauge that become events; those beyond are left out and counted.
+pub const METRICS_MAX: u64 = 1000;
+
+/// Bytes of events that one gauge may become, give or take an event: each metric repeats all tags of
+/// the envelope. Metrics beyond are left out and counted.
+pub const GAUGE_BYTES_MAX: usize = 8 << 20;
+
+/// What happens to an event that is larger than HEC_MAX_EVENT_BYTES: HEC_OVERSIZE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Oversize {
+    /// Its text is cut.
+    #[default]
+    Truncate,
+    /// Its text goes into several events.
+    Split,
+    /// It is dropped, and counted.
+    Drop,
+}
+
+/// Where events go: into the batch that is open for them.
+pub trait Sink {
+    /// Lets `write` append one event, or several, to the open batch. It gets the batch and the
+    /// rendered member `,"index":"…"`.
+    fn write<T>(&mut self, write: impl FnOnce(&mut Batch, &[u8]) -> T) -> T;
+}
+
+/// A batch by itself, which takes whatever comes: for those who encode an envelope or two.
+impl Sink for Batch {
+    fn write<T>(&mut self, write: impl FnOnce(&mut Batch, &[u8]) -> T) -> T {
+        let index = index_member(self.index());
+        write(self, &index)
+    }
+}
+
+/// `,"index":"…"`
+pub(in crate::nozzle) fn index_member(index: &str) -> Box<[u8]> {
+    let mut member = b",\"index\":".to_vec();
+    json::string(&mut member, index.as_bytes());
+    member.into()
+}
 
 /// The members for the names that are selected, each with the tag that may hold its value.
 fn selected(fields: Fields) -> impl Iterator<Item = (&'static str, Key)> {
@@ -50,6 +98,8 @@ pub struct EncoderSettings {
     pub tracing: Option<String>,
     /// The largest event, in bytes of JSON: HEC_MAX_EVENT_BYTES.
     pub event_bytes_max: usize,
+    /// What happens to a larger one: HEC_OVERSIZE.
+    pub oversize: Oversize,
 }
 
 /// Writes events in the configured shape. Clones share the tracing counter.
@@ -64,30 +114,41 @@ pub struct Encoder {
     /// Counts events if they are traced and the count is not overridden by an extra field.
     counter: Option<Arc<AtomicU64>>,
     event_bytes_max: usize,
+    oversize: Oversize,
+    /// Nobody outside can choose names that fall together.
+    flows: RandomState,
 }
 
-/// What is known of the app an event belongs to, and of the batch it goes to.
+/// What is known of the app an event belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// `,"index":"…"`, rendered.
-    pub index: &'a [u8],
     /// The selected names, rendered, each with a comma before it; empty if they are not known.
     pub names: &'a [u8],
     /// The app's own index, if it has one; shown in the event as the Go nozzle did.
     pub app_index: Option<&'a str>,
     /// When the envelope was read.
     pub arrived: UnixNanos,
+    /// Whose events are shed together when there is no room: the same for all of an app.
+    pub flow: u32,
 }
 
 /// What became of one envelope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Events written; 0 if EVENTS wants none of it.
+    /// Events written; 0 if EVENTS wants none of it, or they were all too large.
     pub events: u64,
+    /// Bytes of them.
+    pub bytes: usize,
     /// Whether its own time was unusable.
     pub retimed: bool,
-    /// Whether a message was cut to fit.
-    pub truncated: bool,
+    /// Events whose text was cut to fit.
+    pub truncated: u64,
+    /// Events that were split into several to fit.
+    pub split: u64,
+    /// Events dropped because they were too large.
+    pub oversize: u64,
+    /// Metrics left out because there were too many.
+    pub left_out: u64,
 }
 
 const TRACE_ID: &str = "uuid";
@@ -128,6 +189,8 @@ impl Encoder {
             fields: fields.into(),
             counter: counted.then(Arc::default),
             event_bytes_max: settings.event_bytes_max,
+            oversize: settings.oversize,
+            flows: RandomState::default(),
         }
     }
 
@@ -147,9 +210,20 @@ impl Encoder {
         }
     }
 
-    /// Writes the events of one envelope and commits them; the first settles the envelope.
+    /// Whose events are shed together with those of this envelope: those of its app, else of its job.
     #[inline]
-    pub fn encode(&self, event: &Event<'_>, context: &Context<'_>, batch: &mut Batch) -> Written {
+    pub fn flow(&self, event: &Event<'_>) -> u32 {
+        let app = event.app.text();
+        let hash = match app.is_empty() {
+            false => self.flows.hash_one(app),
+            true => self.flows.hash_one((event.head.origin, event.head.job)),
+        };
+        (hash >> 32) as u32
+    }
+
+    /// Writes the events of one envelope, each by itself; the first settles the envelope.
+    #[inline]
+    pub fn encode(&self, event: &Event<'_>, context: &Context<'_>, sink: &mut impl Sink) -> Written {
         let mut written = Written::default();
         let time = event_time(event.timestamp, context.arrived);
         written.retimed = time.original.is_some();
@@ -159,20 +233,25 @@ impl Encoder {
                 if let Some(container) = container
                     && self.events.contains(EventType::ContainerMetric)
                 {
-                    line.write(batch, &mut written, EventType::ContainerMetric, &Body::Container(container));
+                    line.write(sink, &mut written, EventType::ContainerMetric, &Body::Container(container));
                 }
                 if !self.events.contains(EventType::ValueMetric) {
                     return written;
                 }
                 // The metrics were all read before, so there is nothing malformed to stop at.
                 let _ = metrics.for_each(|metric| {
-                    if container.is_none() || !crate::nozzle::event::is_container_metric(metric.name) {
-                        let body = Body::Value { name: metric.name, unit: metric.unit, value: metric.value };
-                        line.write(batch, &mut written, EventType::ValueMetric, &body);
+                    if container.is_some() && is_container_metric(metric.name) {
+                        return;
                     }
+                    if written.events >= METRICS_MAX || written.bytes >= GAUGE_BYTES_MAX {
+                        written.left_out += 1;
+                        return;
+                    }
+                    let body = Body::Value { name: metric.name, unit: metric.unit, value: metric.value };
+                    line.write(sink, &mut written, EventType::ValueMetric, &body);
                 });
             }
-            body => line.write(batch, &mut written, event.event_type, &body),
+            body => line.write(sink, &mut written, event.event_type, &body),
         }
         written
     }
@@ -195,119 +274,5 @@ fn event_time(timestamp: Option<i64>, arrived: UnixNanos) -> EventTime {
     }
 }
 
-/// One envelope on its way into a batch.
-struct Line<'a> {
-    encoder: &'a Encoder,
-    event: &'a Event<'a>,
-    context: &'a Context<'a>,
-    time: EventTime,
-}
-
-impl Line<'_> {
-    #[inline]
-    fn write(&self, batch: &mut Batch, written: &mut Written, event_type: EventType, body: &Body<'_>) {
-        let start = batch.committed();
-        self.write_object(batch.buffer(), event_type, body);
-        let length = batch.buffer().len() - start;
-        if length > self.encoder.event_bytes_max {
-            batch.rollback();
-            self.write_truncated(batch, event_type, body, length);
-            written.truncated = true;
-        }
-        batch.commit(u32::from(written.events == 0));
-        written.events += 1;
-    }
-
-    /// Writes the event with its text cut, so that it fits.
-    fn write_truncated(&self, batch: &mut Batch, event_type: EventType, body: &Body<'_>, mut length: usize) {
-        let mut text_bytes = shape::text(body).len();
-        loop {
-            // As much as would fit if all of the event were text, and a little less each time: how much a
-            // byte of text takes depends on how it is escaped.
-            let share = text_bytes.saturating_mul(self.encoder.event_bytes_max) / length.max(1);
-            text_bytes = share.min(text_bytes - text_bytes / 32).min(text_bytes.saturating_sub(1));
-            self.write_object(batch.buffer(), event_type, &shape::with_text_cut(*body, text_bytes));
-            length = batch.buffer().len() - batch.committed();
-            if length <= self.encoder.event_bytes_max || text_bytes == 0 {
-                return;
-            }
-            batch.rollback();
-        }
-    }
-
-    #[inline]
-    fn write_object(&self, out: &mut Vec<u8>, event_type: EventType, body: &Body<'_>) {
-        let head = &self.event.head;
-        out.extend_from_slice(b"{\"time\":\"");
-        json::seconds(out, self.time.nanos);
-        out.extend_from_slice(b"\",\"host\":");
-        json::string(out, head.ip);
-        out.extend_from_slice(b",\"source\":");
-        json::string(out, head.job);
-        out.extend_from_slice(shape::sourcetype(event_type));
-        out.extend_from_slice(self.context.index);
-        out.extend_from_slice(b",\"fields\":{");
-        self.write_fields(out);
-        out.extend_from_slice(shape::event_type(event_type));
-        json::string(out, head.origin);
-        out.extend_from_slice(b",\"deployment\":");
-        json::string(out, head.deployment);
-        out.extend_from_slice(b",\"ip\":");
-        json::string(out, head.ip);
-        out.extend_from_slice(b",\"job\":");
-        json::string(out, head.job);
-        out.extend_from_slice(b",\"job_index\":");
-        json::string(out, head.index);
-        shape::body(out, &self.event.app, body);
-        if shape::has_app(event_type) {
-            self.write_names(out);
-            if let Some(index) = self.context.app_index {
-                out.extend_from_slice(b",\"info_splunk_index\":");
-                json::string(out, index.as_bytes());
-            }
-        }
-        if self.encoder.add_tags {
-            tags::write(out, &self.event.all_tags);
-        }
-        out.extend_from_slice(b"}}");
-    }
-
-    #[inline]
-    fn write_fields(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.encoder.fields);
-        let mut empty = self.encoder.fields.is_empty();
-        let mut extra = |key: &[u8], value: &mut dyn FnMut(&mut Vec<u8>)| {
-            out.extend_from_slice(if empty { b"\"" } else { b",\"" });
-            empty = false;
-            out.extend_from_slice(key);
-            out.extend_from_slice(b"\":\"");
-            value(out);
-            out.push(b'"');
-        };
-        if let Some(counter) = &self.encoder.counter {
-            let n = counter.fetch_add(1, Relaxed) + 1;
-            extra(TRACE_COUNTER.as_bytes(), &mut |out| json::integer(out, n));
-        }
-        if let Some(original) = self.time.original {
-            extra(b"original_timestamp", &mut |out| json::integer(out, original));
-        }
-    }
-
-    /// The app's names: from the envelope's tags if it has all that are wanted, else as looked up.
-    #[inline]
-    fn write_names(&self, out: &mut Vec<u8>) {
-        let names = &self.encoder.names;
-        let tags: &Tags<'_> = self.event.tags;
-        if !self.context.names.is_empty() && names.iter().any(|(_, key)| tags.get(*key).is_none()) {
-            out.extend_from_slice(self.context.names);
-            return;
-        }
-        for (member, key) in names.iter() {
-            let value = tags.text(*key);
-            if !value.is_empty() {
-                out.extend_from_slice(member);
-                json::string(out, value);
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod from_gateway;
 mod from_v1;
 mod from_v2;
 mod maps;
+mod seen;
 pub mod uuid;
 
 use crate::nozzle::event_type::EventType;
@@ -18,6 +19,7 @@ use crate::nozzle::wire::tags::Tags;
 pub(in crate::nozzle) use self::facts::is_container_metric;
 use self::maps::AllTags;
 pub use self::maps::{Metrics, TagList};
+pub(in crate::nozzle) use self::seen::Seen;
 use self::uuid::UuidText;
 
 /// What the encoder needs to know of one envelope.

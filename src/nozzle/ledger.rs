@@ -66,6 +66,8 @@ reasons! {
         QueueFull = "queue_full",
         /// The delivery pool was full: HEC cannot keep up, or is away.
         DeliveryFull = "delivery_full",
+        /// Its events were larger than HEC_MAX_EVENT_BYTES, and HEC_OVERSIZE is `drop`.
+        Oversize = "oversize",
         /// HEC_RETRIES attempts failed.
         RetriesExhausted = "retries_exhausted",
         /// SHUTDOWN_TIMEOUT ran out before it could be delivered.
@@ -117,6 +119,9 @@ pub struct Ledger {
     unenriched: AtomicU64,
     retimed: AtomicU64,
     truncated: AtomicU64,
+    split: AtomicU64,
+    left_out: AtomicU64,
+    rerouted: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -170,6 +175,12 @@ pub struct Intake {
     pub retimed: u64,
     /// Events whose text was cut to fit HEC_MAX_EVENT_BYTES.
     pub truncated: u64,
+    /// Events that were split into several to fit HEC_MAX_EVENT_BYTES.
+    pub split: u64,
+    /// Envelopes that were lost because their events were too large.
+    pub oversize: u64,
+    /// Metrics left out of gauges that had too many, or were too large.
+    pub left_out: u64,
 }
 
 impl Ledger {
@@ -191,6 +202,9 @@ impl Ledger {
         self.unenriched.fetch_add(intake.unenriched, Relaxed);
         self.retimed.fetch_add(intake.retimed, Relaxed);
         self.truncated.fetch_add(intake.truncated, Relaxed);
+        self.split.fetch_add(intake.split, Relaxed);
+        self.left_out.fetch_add(intake.left_out, Relaxed);
+        self.dropped[Drop::Oversize as usize].units.fetch_add(intake.oversize, Relaxed);
         self.encoded.add(intake.encoded);
     }
 
@@ -230,6 +244,11 @@ impl Ledger {
     /// Settles batched events as delivered.
     pub fn delivered(&self, tally: Tally) {
         self.delivered.add(tally);
+    }
+
+    /// Counts events, delivered as well, that another index than their own had to do for.
+    pub fn rerouted(&self, tally: Tally) {
+        self.rerouted.fetch_add(tally.events, Relaxed);
     }
 
     /// Settles batched events as lost.
@@ -278,6 +297,9 @@ impl Ledger {
             unenriched: self.unenriched.load(Relaxed),
             retimed: self.retimed.load(Relaxed),
             truncated: self.truncated.load(Relaxed),
+            split: self.split.load(Relaxed),
+            metrics_left_out: self.left_out.load(Relaxed),
+            rerouted: self.rerouted.load(Relaxed),
         }
     }
 }
@@ -319,6 +341,12 @@ pub struct Snapshot {
     pub retimed: u64,
     /// Events whose text was cut to fit.
     pub truncated: u64,
+    /// Events that were split into several to fit.
+    pub split: u64,
+    /// Metrics left out of gauges that had too many, or were too large.
+    pub metrics_left_out: u64,
+    /// Delivered events that went to SPLUNK_FALLBACK_INDEX because their own index is refused.
+    pub rerouted: u64,
 }
 
 /// Where the events went that were made from envelopes.

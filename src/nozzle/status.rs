@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::clock::millis;
+use crate::hec::dead_letter::DeadLetterStatus;
 use crate::hec::{self, Client, GateState};
 use crate::nozzle::deliver::{Outbox, PoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
@@ -48,7 +49,9 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Batches waiting for HEC.
     pub delivery: PoolStatus,
-    /// The HEC endpoint.
+    /// What became of dead letters; nothing without DEAD_LETTER_DIR.
+    pub dead_letters: Option<DeadLetterStatus>,
+    /// The HEC: all its endpoints.
     pub hec: hec::Status,
     /// The streams from Loggregator.
     pub source: SourcesStatus,
@@ -71,6 +74,7 @@ impl StatusView {
             upstream: self.upstream.get(),
             queue: self.frames.status(),
             delivery: self.outbox.status(),
+            dead_letters: self.outbox.dead_letters(),
             hec,
             source,
             metadata: self.metadata.stats(),
@@ -88,6 +92,9 @@ impl StatusView {
     }
 }
 
+/// The most endpoints named as the reason.
+const ENDPOINTS_NAMED: usize = 3;
+
 /// What keeps the nozzle from doing its work, in words an operator can act on.
 fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -99,9 +106,18 @@ fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
         });
     }
     if hec.gate != GateState::Open {
-        let error = hec.last_error.as_ref().map_or("no reply yet", |error| &error.text);
-        let next_step = hec.next_step.map(|step| format!("; {step}")).unwrap_or_default();
-        reasons.push(format!("the HEC at {} takes no events: {error}{next_step}", hec.url));
+        reasons.extend(hec.endpoints.iter().take(ENDPOINTS_NAMED).map(away));
+        let more = hec.endpoints.len().saturating_sub(ENDPOINTS_NAMED);
+        if more > 0 {
+            reasons.push(format!("nor do {more} further endpoints of the HEC: see /status.json"));
+        }
     }
     reasons
+}
+
+fn away(endpoint: &hec::status::EndpointStatus) -> String {
+    let address = endpoint.address.map(|address| format!(" ({address})")).unwrap_or_default();
+    let error = endpoint.last_error.as_ref().map_or("no reply yet", |error| &error.text);
+    let next_step = endpoint.next_step.map(|step| format!("; {step}")).unwrap_or_default();
+    format!("the HEC at {}{address} takes no events: {error}{next_step}", endpoint.url)
 }

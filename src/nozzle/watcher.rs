@@ -35,6 +35,7 @@ pub async fn run(view: StatusView, stop: CancellationToken) {
         let now = view.get();
         report(&seen.ledger, &now.ledger);
         report_upstream(&seen.upstream, &now.upstream);
+        report_dead_letters(&seen, &now);
         seen = now;
         looks += 1;
         if u32::is_multiple_of(looks, LOOKS_PER_SUMMARY) {
@@ -65,12 +66,36 @@ fn report(before: &Snapshot, after: &Snapshot) {
     for (kind, frames) in increase(&before.malformed, &after.malformed) {
         tracing::warn!(%kind, frames, "frames or envelopes could not be decoded");
     }
+    let left_out = after.metrics_left_out.saturating_sub(before.metrics_left_out);
+    if left_out > 0 {
+        tracing::warn!(
+            metrics = left_out,
+            next_step = "find the component that emits gauges of more than 1,000 metrics, or of megabytes",
+            "metrics of very large gauges were left out"
+        );
+    }
     let unenriched = after.unenriched.saturating_sub(before.unenriched);
     if unenriched > 0 {
         tracing::warn!(
             events = unenriched,
             next_step = "see metadata in /status.json: with failures, look for their warnings; without, raise METADATA_RATE or METADATA_WAIT",
             "events went out without a look-up of their app, or of the index in its environment: names come from tags only or its own index was not applied, nor its muting if the app is not known"
+        );
+    }
+}
+
+/// Logs dead letters that could not be written between two looks.
+fn report_dead_letters(before: &Status, after: &Status) {
+    let Some(letters) = &after.dead_letters else { return };
+    let earlier = before.dead_letters.as_ref().map_or(0, |letters| letters.failed);
+    let events = letters.failed.saturating_sub(earlier);
+    if events > 0 {
+        tracing::error!(
+            events,
+            folder = %letters.folder.display(),
+            error = letters.last_error,
+            next_step = "see that DEAD_LETTER_DIR is there, may be written to, and has room",
+            "refused events could not be written to the dead letters"
         );
     }
 }
@@ -91,7 +116,10 @@ fn next_step(reason: &str) -> &'static str {
             "the workers lack CPU: add instances or CPU, or raise QUEUE_MAX_BYTES for spikes; with QUEUE_WHEN_FULL=block they wait for splunk: see delivery in /status.json"
         }
         Some(DropReason::DeliveryFull) => {
-            "splunk takes less than comes in: look at /status.json hec, add HEC capacity, or raise DELIVERY_MAX_BYTES"
+            "splunk takes less than comes in: see hec, and delivery.shed for the apps that lost most, in /status.json; add HEC capacity, or raise DELIVERY_MAX_BYTES"
+        }
+        Some(DropReason::Oversize) => {
+            "events are larger than HEC_MAX_EVENT_BYTES: raise it, or set HEC_OVERSIZE to truncate or split"
         }
         Some(DropReason::RetriesExhausted) => "remove HEC_RETRIES to keep trying while there is room",
         Some(DropReason::Shutdown) => "splunk did not take all within SHUTDOWN_TIMEOUT",

@@ -54,7 +54,7 @@ impl Worker {
                     let envelopes = queued.frames.count_envelopes();
                     self.ledger.dropped_undecoded(DropReason::Shutdown, envelopes);
                 }
-                Wake::Frames(queued) => self.stages.frames(&queued, now),
+                Wake::Frames(queued) => self.frames(&queued, now).await,
                 Wake::NamesOrTimer => {}
             }
             // Also after frames: while there are always more of them no other arm is ever chosen.
@@ -68,6 +68,20 @@ impl Worker {
         self.stages.unpark(Instant::now(), Release::All);
         self.stages.batcher.seal_all();
         self.hand_over().await;
+    }
+
+    /// Works through a group of frames. What is sealed meanwhile is handed over as soon as it is some
+    /// megabytes: a few bytes of envelope can make very many of events.
+    async fn frames(&mut self, queued: &Queued, now: Instant) {
+        let frames = &queued.frames;
+        self.stages.enricher.refresh();
+        let passage = Passage { kind: frames.kind, arrived: frames.arrived, now, parked_before: false };
+        for frame in &frames.frames {
+            let mut envelopes = Envelopes::new(frames.kind, frame);
+            while self.stages.next_envelopes(&mut envelopes, passage) == Progress::Sealed {
+                self.hand_over().await;
+            }
+        }
     }
 
     /// Cancel safe in all arms: nothing is taken out of anything unless the arm is chosen.
@@ -111,8 +125,7 @@ impl Worker {
         if !self.stages.batcher.has_sealed() {
             return;
         }
-        let sealed: Vec<_> = self.stages.batcher.take_sealed().collect();
-        for batch in sealed {
+        for batch in self.stages.batcher.take_sealed() {
             held -= batch.tally();
             self.admission.admit(batch, &self.stop).await;
             self.report(held);
@@ -130,6 +143,35 @@ const BACKLOG_POLL: Duration = Duration::from_millis(100);
 
 /// How much longer than FLUSH_INTERVAL a batch may grow while HEC takes none.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A worker hands over what is sealed when it is this much, even in the middle of a frame.
+const SEALED_BYTES_MAX: usize = 4 << 20;
+
+/// What is left of a frame.
+enum Envelopes<'a> {
+    Single(Option<&'a [u8]>),
+    V2(v2::Batch<'a>),
+    Gateway(gateway::Batch<'a>),
+}
+
+impl<'a> Envelopes<'a> {
+    fn new(kind: FrameKind, frame: &'a [u8]) -> Self {
+        match kind {
+            FrameKind::V1Envelope => Self::Single(Some(frame)),
+            FrameKind::V2Batch => Self::V2(v2::Batch::new(frame)),
+            FrameKind::GatewayBatch => Self::Gateway(gateway::Batch::new(frame)),
+        }
+    }
+}
+
+/// Why [`Stages::next_envelopes`] has stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// The frame is done.
+    Done,
+    /// Something has to be handed over first.
+    Sealed,
+}
 
 /// Why a worker woke up.
 enum Wake {
@@ -196,37 +238,35 @@ impl Stages {
         }
     }
 
-    fn frames(&mut self, queued: &Queued, now: Instant) {
-        let frames = &queued.frames;
-        self.enricher.refresh();
-        let passage = Passage { kind: frames.kind, arrived: frames.arrived, now, parked_before: false };
-        for frame in &frames.frames {
-            match frames.kind {
-                FrameKind::V1Envelope => self.envelope(frame, passage),
-                FrameKind::V2Batch => {
-                    for envelope in v2::Batch::new(frame) {
-                        match envelope {
-                            Ok(envelope) => self.envelope(envelope, passage),
-                            Err(kind) => self.malformed(kind),
-                        }
-                    }
+    /// Handles envelopes of a frame until there are no more, or enough is sealed to be handed over.
+    fn next_envelopes(&mut self, envelopes: &mut Envelopes<'_>, passage: Passage) -> Progress {
+        while self.batcher.sealed_bytes() < SEALED_BYTES_MAX {
+            let done = match envelopes {
+                Envelopes::Single(envelope) => match envelope.take() {
+                    Some(envelope) => self.decode(envelope, passage),
+                    None => return Progress::Done,
+                },
+                Envelopes::V2(batch) => match batch.next() {
+                    Some(envelope) => envelope.and_then(|envelope| self.decode(envelope, passage)),
+                    None => return Progress::Done,
+                },
+                Envelopes::Gateway(batch) => {
+                    let mut scratch = std::mem::take(&mut self.scratch);
+                    let Some(envelope) = batch.next(&mut scratch) else {
+                        scratch.trim();
+                        self.scratch = scratch;
+                        return Progress::Done;
+                    };
+                    let done = envelope.and_then(|envelope| self.gateway_envelope(&envelope, passage));
+                    self.scratch = scratch;
+                    done
                 }
-                FrameKind::GatewayBatch => self.gateway_batch(frame, passage),
-            }
-        }
-    }
-
-    fn gateway_batch(&mut self, frame: &[u8], passage: Passage) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let mut batch = gateway::Batch::new(frame);
-        while let Some(envelope) = batch.next(&mut scratch) {
-            let done = envelope.and_then(|envelope| self.gateway_envelope(&envelope, passage));
+            };
             if let Err(kind) = done {
                 self.malformed(kind);
             }
         }
-        scratch.trim();
-        self.scratch = scratch;
+        Progress::Sealed
     }
 
     fn unpark(&mut self, now: Instant, release: Release) {
@@ -344,18 +384,22 @@ impl Stages {
             return;
         }
         let index = app.and_then(|app| app.index.as_ref());
-        let (encoder, names) = (&self.encoder, app.map_or(&[][..], |app| &app.fragment));
-        let written = self.batcher.write(index, passage.now, |batch, index_member| {
-            let context = Context {
-                index: index_member,
-                names,
-                app_index: index.map(AsRef::as_ref),
-                arrived: passage.arrived,
-            };
-            encoder.encode(event, &context, batch)
-        });
+        let context = Context {
+            names: app.map_or(&[][..], |app| &app.fragment),
+            app_index: index.map(AsRef::as_ref),
+            arrived: passage.arrived,
+            flow: self.encoder.flow(event),
+        };
+        let written = self.encoder.encode(event, &context, &mut self.batcher.slot(index, passage.now));
         intake.retimed += u64::from(written.retimed);
-        intake.truncated += u64::from(written.truncated);
+        intake.truncated += written.truncated;
+        intake.split += written.split;
+        intake.left_out += written.left_out;
+        if written.events == 0 && written.oversize > 0 {
+            intake.oversize += 1;
+            return;
+        }
+        intake.left_out += written.oversize;
         if written.events == 0 {
             // A gauge without metrics, or of which EVENTS wants none.
             let filter = if event.is_empty_gauge() { Filter::EmptyGauge } else { Filter::EventType };

@@ -15,4 +15,7 @@ pub(crate) mod process;
 mod run;
 mod secrets;
 mod settings;
+mod several;
 mod stop;
+
+pub(crate) use process::free_port;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use firehose_nozzle::clock::UnixNanos;
 use firehose_nozzle::hec::batch::Batch;
-use firehose_nozzle::nozzle::encode::{Context, Encoder, EncoderSettings};
+use firehose_nozzle::nozzle::encode::{Context, Encoder, EncoderSettings, Oversize};
 use firehose_nozzle::nozzle::event::Event;
 use firehose_nozzle::nozzle::event_type::{EventSet, EventType};
 use firehose_nozzle::nozzle::metadata::Fields;
@@ -106,6 +106,7 @@ fn encoder(config: &Value) -> Encoder {
         tracing: (text("ENABLE_EVENT_TRACING") == Some("true"))
             .then(|| text("FIREHOSE_SUBSCRIPTION_ID").unwrap_or("splunk-firehose").to_owned()),
         event_bytes_max: 900 << 10,
+        oversize: Oversize::Truncate,
     })
 }
 
@@ -135,10 +136,9 @@ fn app(case: &Value) -> (Vec<u8>, String) {
 /// All events our pipeline gives for one frame, or the kind of damage.
 fn events(encoder: &Encoder, case: &Value, frame: &[u8], version: u8) -> Result<Vec<Value>, String> {
     let (names, index) = app(case);
-    let index = format!(",\"index\":{}", json!(index));
     let app_index = case["expected_hec_event"]["event"]["info_splunk_index"].as_str();
-    let context = Context { index: index.as_bytes(), names: &names, app_index, arrived: ARRIVED };
-    let mut batch = Batch::new(Arc::from("main"), 0);
+    let context = Context { names: &names, app_index, arrived: ARRIVED, flow: 0 };
+    let mut batch = Batch::new(Arc::from(index), 0);
     let mut write = |event: &Event<'_>| {
         if encoder.wants(event) {
             encoder.encode(event, &context, &mut batch);

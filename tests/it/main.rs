@@ -10,12 +10,14 @@
 )]
 mod binary;
 mod e2e;
+mod endpoints;
 mod eventgen;
 mod gateway;
 mod golden;
 mod golden_events;
 mod golden_frames;
 mod golden_ways;
+mod hec_poison;
 mod structure;
 mod tools;
 mod upstream;

@@ -1,5 +1,8 @@
 //! Deliveries over real sockets to a scripted server.
 
+mod deferral;
+mod files;
+mod indexes;
 mod server;
 mod trouble;
 
@@ -12,8 +15,10 @@ use tokio::time::{advance, pause, resume};
 use self::server::{Answer, Seen, Server, reply, success};
 use super::*;
 use crate::hec::batch::Tally;
+use crate::hec::compress::Compression;
 use crate::hec::gate::GateState;
 use crate::hec::hold::HoldReason;
+use crate::hec::probe::Probe;
 use crate::hec::reply::HecCode;
 use crate::task::Tasks;
 
@@ -82,6 +87,13 @@ async fn until(client: &Client, wanted: impl Fn(&Status) -> bool) {
     };
     let in_time = tokio::time::timeout(Duration::from_secs(10), seen).await;
     assert!(in_time.is_ok(), "{:?}", client.status());
+}
+
+/// What the only endpoint says.
+async fn probe(client: &Client) -> Probe {
+    let mut probed = client.probe().await;
+    assert_eq!(probed.len(), 1, "{probed:?}");
+    probed.remove(0).probe
 }
 
 fn held(status: &Status) -> bool {
@@ -291,7 +303,7 @@ async fn many_deliveries_run_at_once() {
     let server = Server::start(splunk(vec![5], index.clone())).await;
     let client = client(&server);
     let stop = CancellationToken::new();
-    let outcomes = futures_util::future::join_all((0..16).map(|_| client.deliver(batch(40), &stop))).await;
+    let outcomes = join_all((0..16).map(|_| client.deliver(batch(40), &stop))).await;
     assert!(outcomes.iter().all(|outcome| outcome.delivered.events == 39 && outcome.total() == tally(40)));
     let index = index.lock().unwrap();
     assert!(index.len() == 39 && index.values().all(|times| *times == 16));

@@ -1,6 +1,12 @@
 //! What replies taught about an endpoint, and what later replies mean in its light.
+//!
+//! Pure: time is handed in. What makes delivery worse, smaller requests and plain ones, is forgotten after
+//! a while: the gateway that asked for it may be gone. Trying anew costs one refused request.
+
+use std::time::Duration;
 
 use http::StatusCode;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::classify::{Disposition, Taken};
@@ -14,11 +20,26 @@ use super::Request;
 /// The limit on bodies (bytes, uncompressed) is never learned to be lower than this.
 const LEARNED_BYTES_MIN: usize = 16 * 1024;
 
+/// How long requests stay below the size that was refused.
+const SIZE_LASTS: Duration = Duration::from_mins(10);
+
+/// How long requests go without gzip after it was refused.
+const PLAIN_LASTS: Duration = Duration::from_mins(15);
+
+/// Successes by status that do not say so in their body, one after another, before the endpoint is held.
+/// One by itself may be the slip of a gateway.
+const UNREADABLE_MAX: u32 = 3;
+
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Learned {
-    compression: Compression,
-    bytes_max: usize,
+    configured: Compression,
+    /// Until when gzip is not used.
+    plain_until: Option<Instant>,
+    /// The largest body (bytes, uncompressed), and until when that holds.
+    size: Option<(usize, Instant)>,
+    /// Successes without a body that says so, since the last that did.
+    unreadable: u32,
     channel: Channel,
     /// How many requests were sent.
     sent: u64,
@@ -48,17 +69,29 @@ enum Channel {
 
 impl Learned {
     pub(super) fn new(compression: Compression) -> Self {
-        Self { compression, bytes_max: usize::MAX, channel: Channel::None, sent: 0, accepted: None }
+        Self {
+            configured: compression,
+            plain_until: None,
+            size: None,
+            unreadable: 0,
+            channel: Channel::None,
+            sent: 0,
+            accepted: None,
+        }
     }
 
     /// How bodies are to be sent.
-    pub(super) fn compression(&self) -> Compression {
-        self.compression
+    pub(super) fn compression(&self, now: Instant) -> Compression {
+        if self.plain_until.is_some_and(|until| now < until) { Compression::None } else { self.configured }
     }
 
     /// Bodies above this (bytes, uncompressed) were refused for their size.
-    pub(super) fn bytes_max(&self) -> usize {
-        self.bytes_max
+    pub(super) fn bytes_max(&self, now: Instant) -> usize {
+        self.limit(now).unwrap_or(usize::MAX)
+    }
+
+    fn limit(&self, now: Instant) -> Option<usize> {
+        self.size.filter(|(_, until)| now < *until).map(|(bytes, _)| bytes)
     }
 
     /// A request is about to be sent.
@@ -88,27 +121,35 @@ impl Learned {
         exchange: &Exchange,
         request: &Request,
         sent: Sent,
+        now: Instant,
     ) -> Disposition {
         let Exchange::Reply { status, body, .. } = exchange else { return disposition };
-        if self.may_be_anything(disposition, body, request) && !self.accepted_since(request.doubted) {
+        if self.may_be_anything(disposition, body, request, now) && !self.accepted_since(request.doubted) {
             return Disposition::Hold(HoldReason::RefusesAll(*status));
         }
         match disposition {
-            Disposition::Accepted(_) => self.accepted(request, sent),
+            Disposition::Accepted(_) => self.accepted(request, sent, now),
             Disposition::WithoutGzip if request.wire.encoding == Compression::None => {
                 return Disposition::Hold(HoldReason::MediaType);
             }
-            Disposition::WithoutGzip => self.without_gzip("status 415"),
+            Disposition::WithoutGzip => self.without_gzip("status 415", now),
             Disposition::FreshChannel => return self.fresh_channel(*status, sent.channel),
-            Disposition::Split => self.too_large(request.raw),
+            Disposition::Split => self.too_large(request.raw, now),
             Disposition::Isolate { code: HecCode::FORMAT, event_number: Some(0) }
                 if request.raw > OVERSIZE_BYTES =>
             {
-                self.too_large(request.raw);
+                self.too_large(request.raw, now);
+            }
+            Disposition::Hold(HoldReason::NotHec(status)) if status.is_success() => {
+                self.unreadable = self.unreadable.saturating_add(1);
+                if self.unreadable < UNREADABLE_MAX {
+                    return Disposition::Retry { after: None, taken: Taken::Perhaps };
+                }
             }
             Disposition::Bisect
             | Disposition::Isolate { .. }
             | Disposition::Retry { .. }
+            | Disposition::FreshToken
             | Disposition::Hold(_) => {}
         }
         disposition
@@ -116,25 +157,30 @@ impl Learned {
 
     /// Whether this refusal would reject an event on the word of something that may not be the
     /// HEC, such as a gateway that refuses all there is, or against what was learned.
-    fn may_be_anything(&self, disposition: Disposition, body: &ReplyBody, request: &Request) -> bool {
+    fn may_be_anything(
+        &self,
+        disposition: Disposition,
+        body: &ReplyBody,
+        request: &Request,
+        now: Instant,
+    ) -> bool {
         let foreign = !matches!(body, ReplyBody::Hec(_));
         request.events == 1
             && match disposition {
                 // Compressed, it is sent once more without.
                 Disposition::Bisect => foreign && request.wire.encoding == Compression::None,
-                Disposition::Split => {
-                    foreign || (self.bytes_max != usize::MAX && request.raw < self.bytes_max)
-                }
+                Disposition::Split => foreign || self.limit(now).is_some_and(|limit| request.raw < limit),
                 _ => false,
             }
     }
 
     /// Whether a request sent since then was accepted: then refusals are about what was sent.
-    fn accepted_since(&self, doubted: Option<u64>) -> bool {
+    pub(super) fn accepted_since(&self, doubted: Option<u64>) -> bool {
         matches!((doubted, self.accepted), (Some(doubted), Some(accepted)) if accepted >= doubted)
     }
 
-    fn accepted(&mut self, request: &Request, sent: Sent) {
+    fn accepted(&mut self, request: &Request, sent: Sent, now: Instant) {
+        self.unreadable = 0;
         self.accepted = self.accepted.max(Some(sent.number));
         if let (Channel::Fresh(fresh), Some(sent)) = (self.channel, sent.channel)
             && fresh == sent
@@ -142,26 +188,31 @@ impl Learned {
             self.channel = Channel::Proven(fresh);
         }
         if request.form == Form::Trial {
-            self.without_gzip("a body was only taken uncompressed");
+            self.without_gzip("a body was only taken uncompressed", now);
         }
     }
 
-    fn without_gzip(&mut self, why: &'static str) {
-        if self.compression == Compression::Gzip {
-            self.compression = Compression::None;
-            tracing::warn!(why, "the HEC does not take gzip; sending uncompressed from now on");
+    fn without_gzip(&mut self, why: &'static str, now: Instant) {
+        if self.compression(now) == Compression::Gzip {
+            self.plain_until = Some(now + PLAIN_LASTS);
+            tracing::warn!(
+                why,
+                retry_s = PLAIN_LASTS.as_secs(),
+                "the HEC does not take gzip; sending uncompressed until it is tried again"
+            );
         }
     }
 
     /// A body of this many bytes was refused: stay a fifth below.
-    fn too_large(&mut self, raw: usize) {
+    fn too_large(&mut self, raw: usize, now: Instant) {
         let limit = (raw / 5 * 4).max(LEARNED_BYTES_MIN);
-        if limit < self.bytes_max {
-            self.bytes_max = limit;
+        if limit < self.bytes_max(now) {
+            self.size = Some((limit, now + SIZE_LASTS));
             tracing::warn!(
                 refused_bytes = raw,
                 limit_bytes = limit,
-                "the HEC refuses large requests; sending smaller ones from now on"
+                retry_s = SIZE_LASTS.as_secs(),
+                "the HEC refuses large requests; sending smaller ones until it is tried again"
             );
         }
     }
@@ -184,139 +235,4 @@ impl Learned {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::super::super::classify::Pace;
-    use super::super::super::compress::Wire;
-    use super::*;
-
-    fn request(events: usize, raw: usize, encoding: Compression, form: Form) -> Request {
-        let wire = Wire { bytes: Bytes::new(), encoding };
-        Request { wire, raw, form, events, doubt: Taken::No, doubted: None }
-    }
-
-    fn plain() -> Request {
-        request(1, 100, Compression::None, Form::Usual)
-    }
-
-    fn reply(status: u16, body: &str) -> Exchange {
-        let status = StatusCode::from_u16(status).unwrap();
-        Exchange::Reply { status, retry_after: None, body: ReplyBody::parse(body.as_bytes()) }
-    }
-
-    fn sent(channel: Option<Uuid>) -> Sent {
-        Sent { number: 0, channel }
-    }
-
-    const ACCEPTED: Disposition = Disposition::Accepted(Pace::Steady);
-
-    #[test]
-    fn a_channel_is_renewed_once_and_again_only_after_it_was_accepted() {
-        let mut learned = Learned::new(Compression::Gzip);
-        let refused = reply(400, r#"{"code":11}"#);
-        let full = reply(429, r#"{"code":27}"#);
-        let fresh = Disposition::FreshChannel;
-        assert_eq!(learned.take_in(fresh, &refused, &plain(), sent(None)), fresh);
-        let first = learned.channel();
-        assert!(first.is_some());
-        assert_eq!(
-            learned.take_in(fresh, &refused, &plain(), sent(None)),
-            fresh,
-            "sent before the first was made"
-        );
-        assert_eq!(learned.channel(), first);
-        let hold = Disposition::Hold(HoldReason::Channel);
-        assert_eq!(learned.take_in(fresh, &refused, &plain(), sent(first)), hold);
-        let retry = Disposition::Retry { after: None, taken: Taken::No };
-        assert_eq!(learned.take_in(fresh, &full, &plain(), sent(first)), retry);
-        learned.take_in(ACCEPTED, &reply(200, r#"{"code":0}"#), &plain(), sent(first));
-        assert_eq!(learned.take_in(fresh, &full, &plain(), sent(first)), fresh);
-        assert!(learned.channel().is_some() && learned.channel() != first);
-    }
-
-    #[test]
-    fn a_415_turns_gzip_off_and_is_a_hold_without_gzip() {
-        let mut learned = Learned::new(Compression::Gzip);
-        let compressed = request(1, 100, Compression::Gzip, Form::Usual);
-        let exchange = reply(415, "");
-        let off = Disposition::WithoutGzip;
-        assert_eq!(learned.take_in(off, &exchange, &compressed, sent(None)), off);
-        assert_eq!(learned.compression(), Compression::None);
-        let hold = Disposition::Hold(HoldReason::MediaType);
-        assert_eq!(learned.take_in(off, &exchange, &plain(), sent(None)), hold);
-    }
-
-    #[test]
-    fn only_a_successful_trial_blames_gzip() {
-        let ok = reply(200, r#"{"code":0}"#);
-        for (form, expected) in [
-            (Form::Usual, Compression::Gzip),
-            (Form::Plain, Compression::Gzip),
-            (Form::Trial, Compression::None),
-        ] {
-            let mut learned = Learned::new(Compression::Gzip);
-            learned.take_in(ACCEPTED, &ok, &request(1, 100, Compression::None, form), sent(None));
-            assert_eq!(learned.compression(), expected, "{form:?}");
-        }
-    }
-
-    #[test]
-    fn the_size_limit_only_falls_and_not_below_its_floor() {
-        let mut learned = Learned::new(Compression::Gzip);
-        let refused = reply(413, "");
-        for (raw, limit) in [(1_000_000, 800_000), (2_000_000, 800_000), (500_000, 400_000), (300, 16_384)] {
-            let body = request(2, raw, Compression::Gzip, Form::Usual);
-            learned.take_in(Disposition::Split, &refused, &body, sent(None));
-            assert_eq!(learned.bytes_max(), limit);
-        }
-    }
-
-    #[test]
-    fn a_single_event_is_only_judged_by_others_than_hec_after_something_was_taken() {
-        let hold = |status| Disposition::Hold(HoldReason::RefusesAll(StatusCode::from_u16(status).unwrap()));
-        for (status, refused) in [(400, Disposition::Bisect), (413, Disposition::Split)] {
-            let mut learned = Learned::new(Compression::Gzip);
-            let page = reply(status, "<html>");
-            let mut post = |disposition, exchange: &Exchange, request: &Request| {
-                let sent = learned.send();
-                learned.take_in(disposition, exchange, request, sent)
-            };
-            let two = request(2, 100_000, Compression::None, Form::Usual);
-            assert_eq!(post(refused, &page, &two), refused);
-            assert_eq!(post(refused, &page, &plain()), hold(status));
-            post(ACCEPTED, &reply(200, r#"{"code":0}"#), &plain());
-            assert_eq!(post(refused, &page, &plain()), hold(status), "the batch is new");
-            // Sent before the first refusal, though its reply comes after.
-            let early = learned.send();
-            let doubted = Request { doubted: Some(learned.next_number()), ..plain() };
-            learned.take_in(ACCEPTED, &reply(200, r#"{"code":0}"#), &plain(), early);
-            let again = learned.send();
-            assert_eq!(learned.take_in(refused, &page, &doubted, again), hold(status), "{status}");
-            let late = learned.send();
-            learned.take_in(ACCEPTED, &reply(200, r#"{"code":0}"#), &plain(), late);
-            let last = learned.send();
-            assert_eq!(learned.take_in(refused, &page, &doubted, last), refused, "{status}");
-        }
-    }
-
-    #[test]
-    fn hec_itself_may_judge_a_single_event_unless_it_contradicts_itself() {
-        let mut learned = Learned::new(Compression::Gzip);
-        let compressed = request(1, 100, Compression::Gzip, Form::Usual);
-        let bisect = Disposition::Bisect;
-        assert_eq!(
-            learned.take_in(bisect, &reply(400, ""), &compressed, sent(None)),
-            bisect,
-            "a trial comes first"
-        );
-        assert_eq!(learned.take_in(bisect, &reply(400, r#"{"code":99}"#), &plain(), sent(None)), bisect);
-        let (split, own) = (Disposition::Split, reply(413, r#"{"code":413}"#));
-        let large = request(1, 60_000, Compression::Gzip, Form::Usual);
-        assert_eq!(learned.take_in(split, &own, &large, sent(None)), split);
-        assert_eq!(learned.bytes_max(), 48_000);
-        let hold = Disposition::Hold(HoldReason::RefusesAll(StatusCode::PAYLOAD_TOO_LARGE));
-        assert_eq!(learned.take_in(split, &own, &plain(), sent(None)), hold, "larger ones were taken");
-        assert_eq!(learned.bytes_max(), 48_000);
-    }
-}
+mod tests;

@@ -8,6 +8,9 @@
 //!                          └───────── Down, Hold, forgotten ────────┘
 //! ```
 //!
+//! A failure on the way may be an accident of one connection: of those it takes [`STRIKES`] in a
+//! row to close; until then only a moment passes before the next request.
+//!
 //! Each closing and opening starts an epoch. A request that was let through in an earlier epoch
 //! tells nothing new: eight requests that fail together are one failure, and a request that
 //! times out after the endpoint came back does not close it again. Of an earlier epoch only the
@@ -24,6 +27,9 @@ use super::{GateState, GateView};
 /// Pause after a success that came with a warning of a full queue.
 const SLOW_DOWN: Duration = Duration::from_millis(250);
 
+/// So many failures on the way in a row close the gate; one alone is an accident of a connection.
+const STRIKES: u32 = 3;
+
 /// The least time between two notices of the same kind.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -34,6 +40,8 @@ pub(crate) enum Signal {
     Up,
     /// It took the data and asked for less.
     UpSlow,
+    /// A request failed on the way to it, or came back without its word.
+    Strike,
     /// It is away or busy; `after` is the pause it asked for.
     Down {
         /// From its `Retry-After`.
@@ -41,6 +49,16 @@ pub(crate) enum Signal {
     },
     /// Only an operator can help.
     Hold(HoldReason),
+}
+
+impl Signal {
+    /// For a request that was sent to find out how the endpoint is: one failure is answer enough.
+    pub(crate) fn without_strikes(self) -> Self {
+        match self {
+            Self::Strike => Self::Down { after: None },
+            other => other,
+        }
+    }
 }
 
 /// Something worth a log line; already limited in rate.
@@ -84,6 +102,36 @@ pub(super) enum Admission {
     Later,
 }
 
+/// Whether a request could be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Now.
+    Open,
+    /// From then on; it takes data, but not just now.
+    OpenAt(Instant),
+    /// As the one that tries whether it is back; one could have since then.
+    Try(Instant),
+    /// None, until somebody may try then.
+    ClosedUntil(Instant),
+    /// None: one is trying.
+    Trying,
+}
+
+impl Entry {
+    /// Whether the endpoint takes data.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::OpenAt(_))
+    }
+
+    /// When a request could be sent, if that is a matter of time alone.
+    pub(crate) fn opens_at(self) -> Option<Instant> {
+        match self {
+            Self::OpenAt(when) | Self::ClosedUntil(when) => Some(when),
+            Self::Open | Self::Try(_) | Self::Trying => None,
+        }
+    }
+}
+
 /// What limits on retrying are counted in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
@@ -98,6 +146,8 @@ pub(crate) struct Progress {
 pub(super) struct Breaker {
     state: State,
     epoch: u64,
+    /// Failures on the way in a row, while it is open.
+    strikes: u32,
     /// Pauses in a row since it was last well.
     rounds: u32,
     /// Holds in a row since it was last well.
@@ -139,6 +189,7 @@ impl Breaker {
         Self {
             state: State::Open { since: now, not_before: now },
             epoch: 0,
+            strikes: 0,
             rounds: 0,
             holds: 0,
             failures: 0,
@@ -163,6 +214,17 @@ impl Breaker {
         }
     }
 
+    /// Whether a request could be sent.
+    pub(super) fn entry(&self, now: Instant) -> Entry {
+        match self.state {
+            State::Open { not_before, .. } if now < not_before => Entry::OpenAt(not_before),
+            State::Open { .. } => Entry::Open,
+            State::Closed(Closed { probe: Probe::Out, .. }) => Entry::Trying,
+            State::Closed(closed) if now < closed.until => Entry::ClosedUntil(closed.until),
+            State::Closed(closed) => Entry::Try(closed.until),
+        }
+    }
+
     /// Takes in what came of a request.
     pub(super) fn report(&mut self, ticket: Ticket, signal: Signal, now: Instant) -> Option<Notice> {
         if ticket.epoch != self.epoch {
@@ -171,6 +233,7 @@ impl Breaker {
         match signal {
             Signal::Up => self.open(now, now),
             Signal::UpSlow => self.open(now, now + SLOW_DOWN),
+            Signal::Strike => self.strike(now),
             Signal::Down { after } => {
                 self.failures += 1;
                 let wait = after.unwrap_or_default().max(pause(self.rounds, &mut self.chance));
@@ -191,6 +254,14 @@ impl Breaker {
             && ticket.epoch == self.epoch
         {
             closed.probe = Probe::Wanted;
+        }
+    }
+
+    /// The cause of a hold may be gone: the next try is now, and pauses begin anew.
+    pub(super) fn nudge(&mut self, now: Instant) {
+        if let State::Closed(closed @ Closed { held: Some(_), .. }) = &mut self.state {
+            closed.until = closed.until.min(now);
+            self.holds = 0;
         }
     }
 
@@ -229,11 +300,30 @@ impl Breaker {
                 self.holds = self.holds.saturating_add(1);
                 self.close(Some(reason), hold_pause(0), now)
             }
-            Signal::Down { after: None } | Signal::Up | Signal::UpSlow | Signal::Hold(_) => None,
+            Signal::Down { after: None } | Signal::Strike | Signal::Up | Signal::UpSlow | Signal::Hold(_) => {
+                None
+            }
+        }
+    }
+
+    /// An open gate stays so for the first few, but is not used for a moment.
+    fn strike(&mut self, now: Instant) -> Option<Notice> {
+        self.strikes += 1;
+        match &mut self.state {
+            State::Open { not_before, .. } if self.strikes < STRIKES => {
+                self.failures += 1;
+                *not_before = (*not_before).max(now + pause(0, &mut self.chance));
+                None
+            }
+            State::Open { .. } | State::Closed(_) => {
+                let down = Signal::Down { after: None };
+                self.report(Ticket { epoch: self.epoch }, down, now)
+            }
         }
     }
 
     fn open(&mut self, now: Instant, not_before: Instant) -> Option<Notice> {
+        self.strikes = 0;
         self.rounds = 0;
         self.holds = 0;
         match &mut self.state {

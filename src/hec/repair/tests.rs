@@ -30,7 +30,7 @@ type Runs = Vec<Range<usize>>;
 
 /// Delivered events, refused ones, and what is still to be sent, as event numbers.
 fn after(n: usize, sent: Compression, refusal: Refusal) -> (u64, Runs, Runs) {
-    let mut repair = Repair::new(batch(&vec![4; n]));
+    let mut repair = Repair::new(batch(&vec![4; n]), IndexPolicy::Reject);
     let part = repair.next(usize::MAX).unwrap();
     repair.refused(part, refusal, sent);
     let todo = repair.todo.iter().map(|part| part.events.clone()).collect();
@@ -78,7 +78,7 @@ fn a_reply_settles_what_it_says_and_no_more() {
 #[test]
 fn what_cannot_be_attributed_is_first_sent_again_uncompressed() {
     for doubtful in [BARE, refusal(5, None), refusal(6, None), refusal(6, Some(99))] {
-        let mut repair = Repair::new(batch(&[4; 8]));
+        let mut repair = Repair::new(batch(&[4; 8]), IndexPolicy::Reject);
         let part = repair.next(usize::MAX).unwrap();
         repair.refused(part, doubtful, Compression::Gzip);
         let again = repair.next(usize::MAX).unwrap();
@@ -94,30 +94,30 @@ fn what_cannot_be_attributed_is_first_sent_again_uncompressed() {
 #[test]
 fn a_refusal_for_size_blames_no_event_unless_it_is_alone() {
     for (lengths, halves) in [(vec![500_000, 300_000, 300_000], true), (vec![400_000, 500_000], false)] {
-        let mut repair = Repair::new(batch(&lengths));
+        let mut repair = Repair::new(batch(&lengths), IndexPolicy::Reject);
         let part = repair.next(usize::MAX).unwrap();
         repair.refused(part, refusal(6, Some(0)), Compression::Gzip);
         assert_eq!(repair.todo.len(), if halves { 2 } else { 1 });
         assert_eq!(repair.outcome.rejected.len(), usize::from(!halves));
     }
     let exactly = OVERSIZE_BYTES / 2 - 1;
-    let repair = Repair::new(batch(&[exactly, exactly]));
-    let part = Part { events: 0..2, form: Form::Usual };
+    let repair = Repair::new(batch(&[exactly, exactly]), IndexPolicy::Reject);
+    let part = Part { events: 0..2, form: Form::Usual, suspect: false };
     assert_eq!(repair.blame(&part, refusal(6, Some(0))), Blame::Event(0), "at the limit");
-    let repair = Repair::new(batch(&[exactly, exactly + 1]));
+    let repair = Repair::new(batch(&[exactly, exactly + 1]), IndexPolicy::Reject);
     assert_eq!(repair.blame(&part, refusal(6, Some(0))), Blame::Size, "above it");
 
     let too_large = Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, code: None, event_number: None };
-    let mut repair = Repair::new(batch(&[10]));
+    let mut repair = Repair::new(batch(&[10]), IndexPolicy::Reject);
     let part = repair.next(usize::MAX).unwrap();
     repair.too_large(part, too_large);
-    let outcome = repair.finish(Cutoff::Stopped);
+    let outcome = repair.finish(Cutoff::Stopped).0;
     assert_eq!(outcome.rejected[0].status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[test]
 fn parts_respect_a_learned_limit_down_to_single_events() {
-    let mut repair = Repair::new(batch(&[9, 9, 9, 9, 99, 9]));
+    let mut repair = Repair::new(batch(&[9, 9, 9, 9, 99, 9]), IndexPolicy::Reject);
     let mut sizes = Vec::new();
     while let Some(part) = repair.next(30) {
         sizes.push(repair.bytes(&part).len());
@@ -125,19 +125,19 @@ fn parts_respect_a_learned_limit_down_to_single_events() {
     }
     assert_eq!(sizes.iter().sum::<usize>(), 5 * 10 + 100);
     assert!(sizes.iter().all(|size| *size <= 30 || *size == 100), "{sizes:?}");
-    assert_eq!(repair.finish(Cutoff::Stopped).delivered.events, 6);
+    assert_eq!(repair.finish(Cutoff::Stopped).0.delivered.events, 6);
 }
 
 #[test]
 fn an_early_end_counts_what_is_left_where_it_belongs() {
     for cutoff in [Cutoff::Abandoned, Cutoff::Stopped] {
-        let mut repair = Repair::new(batch(&[4; 10]));
+        let mut repair = Repair::new(batch(&[4; 10]), IndexPolicy::Reject);
         let total = Tally { events: 10, units: 9 };
         let part = repair.next(usize::MAX).unwrap();
         repair.refused(part, refusal(6, Some(4)), Compression::None);
         let part = repair.next(usize::MAX).unwrap();
         repair.put_back(part);
-        let outcome = repair.finish(cutoff);
+        let outcome = repair.finish(cutoff).0;
         assert_eq!(outcome.total(), total);
         let left = if cutoff == Cutoff::Abandoned { outcome.abandoned } else { outcome.undelivered };
         assert_eq!(left.events, 5);
@@ -146,9 +146,9 @@ fn an_early_end_counts_what_is_left_where_it_belongs() {
 
 #[test]
 fn an_empty_batch_has_nothing_to_send() {
-    let mut repair = Repair::new(Batch::new(Arc::from("main"), 16));
+    let mut repair = Repair::new(Batch::new(Arc::from("main"), 16), IndexPolicy::Reject);
     assert_eq!(repair.next(usize::MAX), None);
-    assert_eq!(repair.finish(Cutoff::Stopped), Outcome::default());
+    assert_eq!(repair.finish(Cutoff::Stopped).0, Outcome::default());
 }
 
 /// How a model server refuses a batch with a bad event.
@@ -204,7 +204,7 @@ impl Model {
 
 fn run(model: &mut Model, n: usize, sent: Compression) -> (Outcome, BTreeSet<usize>) {
     let lengths: Vec<usize> = (0..n).map(|event| 4 + event % 40).collect();
-    let mut repair = Repair::new(batch(&lengths));
+    let mut repair = Repair::new(batch(&lengths), IndexPolicy::Reject);
     while let Some(part) = repair.next(usize::MAX) {
         let encoding = if part.form == Form::Usual { sent } else { Compression::None };
         match model.post(&repair.bytes(&part)) {
@@ -215,7 +215,7 @@ fn run(model: &mut Model, n: usize, sent: Compression) -> (Outcome, BTreeSet<usi
             Some(refusal) => repair.refused(part, refusal, encoding),
         }
     }
-    let outcome = repair.finish(Cutoff::Stopped);
+    let outcome = repair.finish(Cutoff::Stopped).0;
     let rejected = outcome.rejected.iter().flat_map(|it| numbers(&it.body)).collect();
     (outcome, rejected)
 }
@@ -260,13 +260,13 @@ proptest! {
 #[test]
 fn a_server_that_blames_the_first_event_of_everything_costs_bounded_work() {
     let n = 1000;
-    let mut repair = Repair::new(batch(&vec![6; n]));
+    let mut repair = Repair::new(batch(&vec![6; n]), IndexPolicy::Reject);
     let mut requests = 0;
     while let Some(part) = repair.next(usize::MAX) {
         requests += 1;
         repair.refused(part, refusal(6, Some(0)), Compression::Gzip);
     }
-    let outcome = repair.finish(Cutoff::Stopped);
+    let outcome = repair.finish(Cutoff::Stopped).0;
     assert_eq!(outcome.total().events, n as u64);
     assert_eq!(outcome.rejected.len(), n);
     assert!(requests <= SEQUENTIAL_MAX as usize + 2 * n);

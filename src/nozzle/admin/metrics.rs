@@ -1,11 +1,14 @@
 //! `/metrics`: the status in the Prometheus text format.
 //!
-//! Labels come from fixed sets (reasons, codes, states), never from apps, so their number is bounded.
+//! Labels come from fixed sets (reasons, codes, states) and from the addresses behind the configured
+//! URLs, so their number is bounded; apps are among them only in the list of those that lost most for
+//! want of room.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::hec::GateState;
+use crate::hec::status::EndpointStatus;
+use crate::hec::{self, GateState};
 use crate::nozzle::source::{SourcesStatus, StreamState, WatchStatus};
 use crate::nozzle::status::Status;
 
@@ -55,6 +58,31 @@ pub(super) fn render(status: &Status) -> String {
     );
     page.counter("nozzle_events_retimed_total", "Events whose own time was unusable.", ledger.retimed);
     page.counter("nozzle_events_truncated_total", "Events whose text was cut to fit.", ledger.truncated);
+    page.counter("nozzle_events_split_total", "Events that were split to fit.", ledger.split);
+    page.counter(
+        "nozzle_metrics_left_out_total",
+        "Metrics of gauges that had too many.",
+        ledger.metrics_left_out,
+    );
+    page.counter(
+        "nozzle_events_rerouted_total",
+        "Events that went to SPLUNK_FALLBACK_INDEX.",
+        ledger.rerouted,
+    );
+    page.counters(
+        "nozzle_events_shed_total",
+        "Events lost for want of room, at least, by app: only the twenty that lost most.",
+        "app",
+        &status.delivery.shed.iter().map(|row| (row.app.clone(), row.events)).collect(),
+    );
+    if let Some(letters) = &status.dead_letters {
+        page.counter("nozzle_dead_letters_total", "Events written to DEAD_LETTER_DIR.", letters.written);
+        page.counter(
+            "nozzle_dead_letters_failed_total",
+            "Events that could not be written there.",
+            letters.failed,
+        );
+    }
     page.gauge("nozzle_envelopes_buffered", "Envelopes held in the nozzle.", ledger.buffered());
     page.gauge("nozzle_queue_bytes", "Bytes of frames waiting for a worker.", status.queue.bytes);
     page.gauge("nozzle_queue_capacity_bytes", "QUEUE_MAX_BYTES.", status.queue.capacity_bytes);
@@ -69,8 +97,45 @@ pub(super) fn render(status: &Status) -> String {
     );
     page.counter("nozzle_hec_sent_bytes_total", "Bytes of bodies as sent.", status.hec.counters.bytes_wire);
     page.gauge("nozzle_hec_open", "1 if HEC takes events.", u8::from(status.hec.gate == GateState::Open));
+    endpoints(&mut page, &status.hec);
     page.gauge("nozzle_ready", "1 if the nozzle does its work.", u8::from(status.not_ready.is_empty()));
     page.0
+}
+
+/// A figure of an endpoint.
+type Figure = fn(&hec::Status, &EndpointStatus) -> u64;
+
+/// What is worth a curve for each endpoint: name, help, kind, figure.
+const ENDPOINT_FIGURES: [(&str, &str, &str, Figure); 7] = [
+    ("nozzle_hec_endpoint_open", "1 if this endpoint takes events.", "gauge", |_, it| {
+        u64::from(it.gate == GateState::Open)
+    }),
+    ("nozzle_hec_endpoint_active", "1 if events go to its site.", "gauge", |hec, it| {
+        u64::from(it.site == hec.site)
+    }),
+    ("nozzle_hec_endpoint_requests_total", "Requests, questions included.", "counter", |_, it| it.requests),
+    (
+        "nozzle_hec_endpoint_failures_total",
+        "Requests that failed or were turned away.",
+        "counter",
+        |_, it| it.failures,
+    ),
+    ("nozzle_hec_endpoint_in_flight", "Requests under way.", "gauge", |_, it| it.in_flight as u64),
+    ("nozzle_hec_endpoint_in_flight_max", "The most that may be.", "gauge", |_, it| it.in_flight_max as u64),
+    ("nozzle_hec_endpoint_latency_ms", "How long a request takes.", "gauge", |_, it| {
+        it.latency_ms.unwrap_or(0)
+    }),
+];
+
+fn endpoints(page: &mut Page, hec: &hec::Status) {
+    for (name, help, kind, figure) in ENDPOINT_FIGURES {
+        page.head(name, help, kind);
+        for endpoint in &hec.endpoints {
+            let address = endpoint.address.map(|address| address.to_string()).unwrap_or_default();
+            let (url, site, value) = (&endpoint.url, endpoint.site.label(), figure(hec, endpoint));
+            page.line(format_args!("{name}{{url=\"{url}\",address=\"{address}\",site=\"{site}\"}} {value}"));
+        }
+    }
 }
 
 fn streams(page: &mut Page, source: &SourcesStatus) {

@@ -147,7 +147,7 @@ const DECISIONS: [(&str, Decision); 108] = [
     ("host: https://h:8088 ", Same),
     ("host:h:8088", Stricter("it started, and every request failed")),
     ("host:https://h:8088/services/collector", Differs("it posted to /services/collector/services/collector", |c| {
-        c.hec.url.as_str() == "https://h:8088/services/collector"
+        c.hec.urls[0].as_str() == "https://h:8088/services/collector"
     })),
     ("missing:SPLUNK_TOKEN", Refused),
     ("missing:SPLUNK_INDEX", Refused),
@@ -215,7 +215,7 @@ fn agrees(key: &str, recorded: &Value, case: &Case, config: &Config) -> bool {
     match key {
         "version" | "branch" | "commit" | "buildos" => true,
         "api-endpoint" => text == Some("<capi>"),
-        "splunk-host" => text == Some("<hec>") || text == Some(hec.url.as_str().trim_end_matches('/')),
+        "splunk-host" => text == Some("<hec>") || text == Some(hec.urls[0].as_str().trim_end_matches('/')),
         "splunk-index" => text == Some(&shape.index),
         "firehose-subscription-id" => text == Some(&source.shard_id),
         "add-tags" => recorded == shape.add_tags,

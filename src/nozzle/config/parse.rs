@@ -114,6 +114,25 @@ pub(super) fn url(setting: &Setting, text: &str) -> Parsed<Url> {
     Ok(url)
 }
 
+/// The most addresses in one setting.
+const URLS_MAX: usize = 16;
+
+/// One address of a server, or several, each once.
+pub(super) fn urls(setting: &Setting, text: &str) -> Parsed<Vec<Url>> {
+    let mut urls = Vec::new();
+    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+        let url = url(setting, part)?;
+        if !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+    match urls.len() {
+        0 => Err(form(setting)),
+        1..=URLS_MAX => Ok(urls),
+        _ => Err(format!("{}, at most {URLS_MAX}", form(setting))),
+    }
+}
+
 /// An HTTP proxy, maybe with credentials.
 pub(super) fn proxy(setting: &Setting, text: &str) -> Parsed<Proxy> {
     Proxy::parse(text).ok_or_else(|| form(setting))
@@ -122,6 +141,11 @@ pub(super) fn proxy(setting: &Setting, text: &str) -> Parsed<Proxy> {
 /// The path of a file; that it exists is part of being right.
 pub(super) fn file(setting: &Setting, text: &str) -> Parsed<PathBuf> {
     if Path::new(text).is_file() { Ok(PathBuf::from(text)) } else { Err(form(setting)) }
+}
+
+/// The path of a folder; that it exists is part of being right.
+pub(super) fn folder(setting: &Setting, text: &str) -> Parsed<PathBuf> {
+    if Path::new(text).is_dir() { Ok(PathBuf::from(text)) } else { Err(form(setting)) }
 }
 
 /// The path of a file that need not be there yet.
@@ -201,7 +225,6 @@ mod tests {
             "ftp://h",
             "https://",
             "https://h:99999",
-            "https://a,https://b",
             "https://u:p@h",
             "https://u@h",
             "https://h?token=x",
@@ -211,6 +234,28 @@ mod tests {
         ] {
             assert!(url(host, given).is_err(), "{given}");
         }
+    }
+
+    #[test]
+    fn several_urls_are_separated_by_commas() {
+        let host = find("SPLUNK_HOST").unwrap();
+        let read = |text: &str| {
+            urls(host, text).map(|urls| urls.into_iter().map(String::from).collect::<Vec<_>>().join(" "))
+        };
+        for (given, meant) in [
+            ("https://a:8088", "https://a:8088/"),
+            ("https://a:8088,https://b:8088", "https://a:8088/ https://b:8088/"),
+            (" https://a , http://b/ ,", "https://a/ http://b/"),
+            ("https://a,https://b,https://a/", "https://a/ https://b/"),
+        ] {
+            assert_eq!(read(given), Ok(meant.to_owned()), "{given}");
+        }
+        for wrong in ["", ",", "https://a,b", "https://a,https://u:p@b", "https://a https://b"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        let many = |n: usize| (0..n).map(|n| format!("https://h{n}")).collect::<Vec<_>>().join(",");
+        assert!(read(&many(URLS_MAX)).is_ok());
+        assert!(read(&many(URLS_MAX + 1)).unwrap_err().contains("at most 16"));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Which connections go through a proxy.
 
-use url::Url;
-
 use super::fault::cut;
 use super::parse;
 use super::reader::Reader;
@@ -20,12 +18,4 @@ pub(super) fn read(reader: &mut Reader) -> Option<ProxySettings> {
         reader.warn(&NO_PROXY, format!("{entry} is ignored: it is no host, address or network"));
     }
     Some(ProxySettings { secure: secure?, plain: plain?, bypass })
-}
-
-/// Says so where a proxy would be used for Splunk, if it could be.
-pub(super) fn warn_of_direct(reader: &mut Reader, proxies: &ProxySettings, splunk: &Url) {
-    if proxies.for_url(splunk).is_some() {
-        let setting = if splunk.scheme() == "https" { &HTTPS_PROXY } else { &HTTP_PROXY };
-        reader.warn(setting, "has no effect on SPLUNK_HOST: connections to Splunk are direct");
-    }
 }

@@ -101,6 +101,8 @@ pub enum Kind {
     Text,
     /// `http://` or `https://`, one address.
     Url,
+    /// The same, or several.
+    Urls,
     /// Go's booleans.
     Bool,
     /// A whole number in a range, both ends included.
@@ -141,6 +143,8 @@ pub enum Kind {
     Proxy,
     /// A file that exists.
     File,
+    /// A folder that exists.
+    Folder,
     /// A file that may come and change while the nozzle runs.
     LaterFile,
     /// Host name or address, and port.
@@ -157,6 +161,9 @@ impl Kind {
         match self {
             Self::Text => "text".into(),
             Self::Url => "one URL that starts with https:// or http://".into(),
+            Self::Urls => {
+                "one URL that starts with https:// or http://, or several, separated by commas".into()
+            }
             Self::Bool => units::BOOL_FORM.into(),
             Self::Integer { min: i64::MIN, max: i64::MAX } => units::INTEGER_FORM.into(),
             Self::Integer { min: i64::MIN, max } => format!("{}, at most {max}", units::INTEGER_FORM).into(),
@@ -175,6 +182,7 @@ impl Kind {
             }
             Self::Proxy => proxy::PROXY_FORM.into(),
             Self::File => "the path of a file that exists".into(),
+            Self::Folder => "the path of a folder that exists".into(),
             Self::LaterFile => "the path of a file".into(),
             Self::HostPort => "a host and a port".into(),
             Self::Socket => "an IP address and a port".into(),
@@ -187,6 +195,7 @@ impl Kind {
         match self {
             Self::Text => "TEXT",
             Self::Url => "URL",
+            Self::Urls => "URLS",
             Self::Bool => "BOOL",
             Self::Integer { .. } => "N",
             Self::Duration { .. } | Self::AnyDuration => "DURATION",
@@ -197,6 +206,7 @@ impl Kind {
             Self::Pairs => "PAIRS",
             Self::Proxy => "PROXY",
             Self::File | Self::LaterFile => "FILE",
+            Self::Folder => "FOLDER",
             Self::HostPort => "HOST:PORT",
             Self::Socket => "ADDRESS:PORT",
             Self::LogFilter => "LEVEL",
@@ -355,7 +365,8 @@ impl Setting {
                 Some(_) | None => value.to_owned(),
             };
         }
-        let address_with_secret = self.kind == Kind::Url && value.contains(['@', '?', '#']);
+        let address_with_secret =
+            matches!(self.kind, Kind::Url | Kind::Urls) && value.contains(['@', '?', '#']);
         if self.confidential || address_with_secret { REDACTED.to_owned() } else { value.to_owned() }
     }
 }
@@ -402,7 +413,9 @@ mod tests {
     fn everything_that_names_a_secret_is_secret() {
         for setting in all() {
             let secret_name = ["TOKEN", "SECRET", "PASSWORD"].iter().any(|word| setting.name.contains(word));
-            assert_eq!(setting.confidential, secret_name, "{}", setting.name);
+            // Where a secret is kept is none.
+            let secret = secret_name && setting.kind != Kind::File;
+            assert_eq!(setting.confidential, secret, "{}", setting.name);
         }
     }
 

@@ -12,7 +12,8 @@ use secrecy::ExposeSecret as _;
 
 use super::settings::{Fallback, Kind, Status};
 use super::*;
-use crate::hec::{Compression, ResponseMode};
+use crate::hec::{Compression, ResponseMode, TokenSource};
+use crate::nozzle::encode::Oversize;
 use crate::nozzle::event_type::EventType;
 use crate::telemetry::LogFormat;
 
@@ -44,6 +45,14 @@ fn messages(warnings: &[Warning]) -> Vec<String> {
     warnings.iter().map(Warning::to_string).collect()
 }
 
+/// A HEC token that is given as such.
+fn fixed(token: &TokenSource) -> &str {
+    match token {
+        TokenSource::Fixed(token) => token.expose_secret(),
+        TokenSource::File(file) => panic!("{file:?}"),
+    }
+}
+
 #[test]
 fn the_least_gives_the_defaults() {
     let (config, warnings) = load(&[]).unwrap();
@@ -67,7 +76,7 @@ fn the_least_gives_the_defaults() {
     assert_eq!(config.metadata.settings.app_limit, None);
     assert_eq!(config.metadata.wait, Duration::from_secs(2));
     assert_eq!(config.metadata.settings.rate_per_second, 20);
-    assert_eq!(config.hec.token.expose_secret(), "token-s3cr3t");
+    assert_eq!(fixed(&config.hec.token), "token-s3cr3t");
     assert_eq!(config.hec.compression, Compression::Gzip);
     assert_eq!(config.hec.batch_bytes, 524_288);
     assert_eq!(config.hec.batch_events, 5000);
@@ -77,7 +86,9 @@ fn the_least_gives_the_defaults() {
     assert!((1..=DEFAULT_WORKERS_MAX).contains(&config.workers.get()));
     assert_eq!(config.queue_max_bytes, 24 << 20);
     assert_eq!(config.delivery_max_bytes, 48 << 20);
-    assert_eq!(config.when_full, WhenFull::DropNewest);
+    assert_eq!(config.when_full, WhenFull::Fair);
+    assert_eq!((config.hec.oversize, config.hec.fallback_index), (Oversize::Truncate, None));
+    assert_eq!(config.hec.dead_letters, None);
     assert_eq!(config.shutdown_timeout, Duration::from_secs(8));
     assert_eq!(config.admin.address, None);
     assert_eq!(config.log, LogConfig { format: LogFormat::Auto, level: "info".to_owned() });
@@ -94,7 +105,7 @@ fn every_setting_in_use_is_read() {
 
 #[test]
 fn every_example_is_accepted() {
-    for setting in settings::all().filter(|setting| setting.kind != Kind::File) {
+    for setting in settings::all().filter(|setting| !matches!(setting.kind, Kind::File | Kind::Folder)) {
         let example = setting.example.replace(' ', if setting.confidential { "-" } else { " " });
         let mut more = Vec::new();
         if setting.name.starts_with("RLP_") {
@@ -119,7 +130,7 @@ fn all_faults_come_at_once() {
         ("SPLUNK_CLIENT_CERT_FILE", "Cargo.toml"),
         ("LOGGREGATOR_SOURCE", "grpc"),
         ("HEC_WORKERS", "-1"),
-        ("QUEUE_WHEN_FULL", "fair"),
+        ("QUEUE_WHEN_FULL", "drop"),
         ("LOG_LEVEL", "verbose"),
     ];
     let faults = Config::load(&Inputs::new(flags::FlagValues::default(), environment)).unwrap_err();
@@ -137,8 +148,8 @@ fn all_faults_come_at_once() {
     let text = faults.to_string();
     assert!(text.starts_with("16 settings are wrong:\n  "), "{text}");
     for line in [
-        "\n  SPLUNK_HOST (environment): \"h:8088\" is not one URL that starts with https:// or http://; \
-         example: https://hec.example.com:8088",
+        "\n  SPLUNK_HOST (environment): \"h:8088\" is not one URL that starts with https:// or http://, or \
+         several, separated by commas; example: https://hec.example.com:8088",
         "\n  SPLUNK_TOKEN (environment): [redacted] is not a token: printable ASCII without spaces; \
          example: 11111111-2222-3333-4444-555555555555",
         "\n  SPLUNK_INDEX: not given, but it is required; example: main",
@@ -320,7 +331,7 @@ fn the_reverse_log_proxy_needs_an_address_and_an_identity() {
 }
 
 #[test]
-fn proxies_are_for_the_foundation_and_may_be_in_lower_case() {
+fn proxies_are_for_the_foundation_and_splunk_and_may_be_in_lower_case() {
     let https = |text| Url::parse(text).unwrap();
     let (api, splunk) = (https("https://api.example.com"), https("https://hec.example.com:8088"));
     let cases = [
@@ -331,13 +342,11 @@ fn proxies_are_for_the_foundation_and_may_be_in_lower_case() {
         (vec![("HTTPS_PROXY", "one:3128"), ("NO_PROXY", "example.com")], None, false),
         (vec![("http_proxy", "plain:3128")], None, false),
     ];
-    for (more, proxy, warned) in cases {
+    for (more, proxy, for_splunk) in cases {
         let (config, warnings) = load(&more).unwrap();
         assert_eq!(config.proxies.for_url(&api).map(|proxy| proxy.address()).as_deref(), proxy, "{more:?}");
-        let expected =
-            warned.then_some("HTTPS_PROXY: has no effect on SPLUNK_HOST: connections to Splunk are direct");
-        assert_eq!(messages(&warnings), Vec::from_iter(expected), "{more:?}");
-        assert_eq!(config.proxies.for_url(&splunk).is_some(), warned, "{more:?}");
+        assert!(warnings.is_empty(), "{more:?}: {warnings:?}");
+        assert_eq!(config.proxies.for_url(&splunk).is_some(), for_splunk, "{more:?}");
     }
     let (_, warnings) = load(&[("NO_PROXY", "ok.example,10.0.0.0/99"), ("ALL_PROXY", "socks5://x")]).unwrap();
     let mut messages = messages(&warnings);
@@ -349,6 +358,36 @@ fn proxies_are_for_the_foundation_and_may_be_in_lower_case() {
             "NO_PROXY: \"10.0.0.0/99\" is ignored: it is no host, address or network",
         ]
     );
+}
+
+#[test]
+fn a_second_site_has_its_own_token_or_that_of_the_first() {
+    let (config, _) = load(&[]).unwrap();
+    assert!(config.hec.failover.is_none());
+    let elsewhere = ("SPLUNK_FAILOVER_HOST", "https://b1,https://b2:8088");
+    let (config, warnings) = load(&[elsewhere]).unwrap();
+    let failover = config.hec.failover.unwrap();
+    assert_eq!(
+        failover.urls.iter().map(Url::as_str).collect::<Vec<_>>(),
+        ["https://b1/", "https://b2:8088/"]
+    );
+    assert_eq!(fixed(&failover.token), fixed(&config.hec.token));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let (config, _) = load(&[elsewhere, ("SPLUNK_FAILOVER_TOKEN", "other-s3cr3t")]).unwrap();
+    assert_eq!(fixed(&config.hec.failover.as_ref().unwrap().token), "other-s3cr3t");
+    let said = format!("{config:?} {}", render(config.show()));
+    assert!(!said.contains("other-s3cr3t"), "{said}");
+    let file = ("SPLUNK_FAILOVER_TOKEN_FILE", "Cargo.toml");
+    let (config, warnings) = load(&[elsewhere, file]).unwrap();
+    assert!(matches!(&config.hec.failover.unwrap().token, TokenSource::File(file) if file == "Cargo.toml"));
+    assert_eq!((fixed(&config.hec.token), warnings), (fixed(&load(&[]).unwrap().0.hec.token), Vec::new()));
+    let (_, warnings) = load(&[elsewhere, ("SPLUNK_FAILOVER_TOKEN", "other"), file]).unwrap();
+    let given = "SPLUNK_FAILOVER_TOKEN: has no effect: SPLUNK_FAILOVER_TOKEN_FILE is given too";
+    assert_eq!(messages(&warnings), [given]);
+    let (config, _) = load(&[elsewhere, ("SPLUNK_TOKEN_FILE", "Cargo.toml")]).unwrap();
+    assert!(matches!(config.hec.failover.unwrap().token, TokenSource::File(_)), "that of the first");
+    let (_, warnings) = load(&[("SPLUNK_FAILOVER_TOKEN", "other")]).unwrap();
+    assert_eq!(messages(&warnings), ["SPLUNK_FAILOVER_TOKEN: has no effect without SPLUNK_FAILOVER_HOST"]);
 }
 
 #[test]
@@ -416,9 +455,38 @@ fn show_has_a_row_for_every_setting() {
     assert_eq!(row(&config, "SPLUNK_TOKEN").value, settings::REDACTED);
     assert_eq!(row(&config, "API_PASSWORD").value, "–");
     assert_eq!(row(&config, "HEC_WORKERS").value, config.workers.to_string());
-    assert!(
-        settings::all().filter(|setting| setting.fallback == Fallback::Required).count() == REQUIRED.len()
-    );
+    // The token may be in a file instead.
+    let required = settings::all().filter(|setting| setting.fallback == Fallback::Required).count();
+    assert_eq!(required + 1, REQUIRED.len());
+}
+
+#[test]
+fn the_token_may_be_in_a_file() {
+    let (config, warnings) = load(&[("SPLUNK_TOKEN_FILE", "Cargo.toml")]).unwrap();
+    assert!(matches!(&config.hec.token, TokenSource::File(file) if file == "Cargo.toml"));
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].to_string().contains("SPLUNK_TOKEN_FILE is given too"), "{}", warnings[0]);
+    let others = REQUIRED.into_iter().filter(|(name, _)| *name != "SPLUNK_TOKEN");
+    let load = |more: &[(&'static str, &'static str)]| {
+        let all: Vec<_> = others.clone().chain(more.iter().copied()).collect();
+        Config::load(&Inputs::new(flags::FlagValues::default(), all))
+    };
+    assert_eq!(load(&[("SPLUNK_TOKEN_FILE", "Cargo.toml")]).unwrap().1, []);
+    let fault = load(&[]).unwrap_err().to_string();
+    assert!(fault.contains("SPLUNK_TOKEN: not given") && fault.contains("SPLUNK_TOKEN_FILE"), "{fault}");
+    let fault = load(&[("SPLUNK_TOKEN_FILE", "/nonexistent")]).unwrap_err().to_string();
+    assert!(fault.contains("\"/nonexistent\" is not the path of a file that exists"), "{fault}");
+}
+
+#[test]
+fn dead_letters_go_into_a_folder_that_exists() {
+    let (config, _) = load(&[("DEAD_LETTER_DIR", "src"), ("DEAD_LETTER_MAX_BYTES", "2MiB")]).unwrap();
+    let expected = DeadLetterConfig { folder: "src".into(), max_bytes: 2 << 20 };
+    assert_eq!(config.hec.dead_letters, Some(expected));
+    let fault = load(&[("DEAD_LETTER_DIR", "Cargo.toml")]).unwrap_err().to_string();
+    assert!(fault.contains("is not the path of a folder that exists"), "{fault}");
+    let (config, warnings) = load(&[("DEAD_LETTER_MAX_BYTES", "2MiB")]).unwrap();
+    assert_eq!((config.hec.dead_letters, warnings.len()), (None, 1));
 }
 
 /// One line or many, near to what settings look like or far from it.
@@ -468,7 +536,7 @@ proptest! {
         more.push(("PORT", "8080"));
         more.push(("ADD_TAGS", if tags { "true" } else { "false" }));
         let (config, warnings) = load(&more).unwrap();
-        prop_assert_eq!(config.hec.token.expose_secret(), secret.as_str());
+        prop_assert_eq!(fixed(&config.hec.token), secret.as_str());
         let said = format!("{config:?} {warnings:?} {}", render(config.show()));
         prop_assert!(!said.contains("S3CR3T"), "{}", said);
     }

@@ -1,5 +1,7 @@
 //! The members of each event type, under the names the Go nozzle gave them.
 
+use std::ops::Range;
+
 use crate::nozzle::encode::{json, message};
 use crate::nozzle::event::{AppId, Body, Container, Forwarded, HttpStartStop, Symbol, uuid};
 use crate::nozzle::event_type::EventType;
@@ -63,9 +65,14 @@ pub(super) fn text<'a>(body: &Body<'a>) -> &'a [u8] {
     }
 }
 
-/// The same event with its text cut to at most `length` bytes.
-pub(super) fn with_text_cut(mut body: Body<'_>, length: usize) -> Body<'_> {
-    let cut = |text: &mut &[u8]| *text = text.get(..length).unwrap_or(text);
+/// Whether the text makes sense in parts: names and URIs do not.
+pub(super) fn is_divisible(body: &Body<'_>) -> bool {
+    matches!(body, Body::Log { .. } | Body::Error { .. } | Body::PlatformEvent { .. })
+}
+
+/// The same event with a part of its text.
+pub(super) fn with_text(mut body: Body<'_>, part: Range<usize>) -> Body<'_> {
+    let cut = |text: &mut &[u8]| *text = text.get(part).unwrap_or(text);
     match &mut body {
         Body::Log { payload, .. } => cut(payload),
         Body::Error { message, .. } => cut(message),

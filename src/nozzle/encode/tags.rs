@@ -1,7 +1,11 @@
 //! The `tags` object: every tag once.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
 use crate::nozzle::encode::json;
-use crate::nozzle::event::TagList;
+use crate::nozzle::event::{Seen, TagList};
 
 /// Writes `,"tags":{…}`, or `null` if there are none.
 pub(super) fn write(out: &mut Vec<u8>, tags: &TagList<'_>) {
@@ -31,32 +35,22 @@ fn pair(out: &mut Vec<u8>, start: usize, key: &[u8], value: &[u8]) {
     json::string(out, value);
 }
 
-/// The slow way, for a map that holds a key twice: the last value counts.
+/// The slow way, for a map that may hold a key twice: the last value counts.
 fn write_last_of_each(out: &mut Vec<u8>, start: usize, tags: &TagList<'_>) {
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    tags.for_each(|key, value| match pairs.iter_mut().find(|(known, _)| *known == key) {
-        Some((_, known)) => *known = value.to_vec(),
-        None => pairs.push((key.to_vec(), value.to_vec())),
+    let mut places: HashMap<Vec<u8>, usize, RandomState> = HashMap::default();
+    let mut values: Vec<Vec<u8>> = Vec::new();
+    tags.for_each(|key, value| match places.get(key) {
+        Some(&place) => values[place] = value.to_vec(),
+        None => {
+            places.insert(key.to_vec(), values.len());
+            values.push(value.to_vec());
+        }
     });
-    for (key, value) in pairs {
-        pair(out, start, &key, &value);
+    let mut keys = vec![Vec::new(); values.len()];
+    for (key, place) in places {
+        keys[place] = key;
     }
-}
-
-/// Tells whether a key may have come before: never wrong when it says no.
-#[derive(Default)]
-struct Seen([u64; 4]);
-
-impl Seen {
-    fn insert(&mut self, key: &[u8]) -> bool {
-        let middle = key.get(key.len() / 2).copied().unwrap_or_default();
-        let ends = [key.first(), key.last()].map(|byte| byte.copied().unwrap_or_default());
-        let hash =
-            key.len() + 7 * usize::from(middle) + 31 * usize::from(ends[0]) + 101 * usize::from(ends[1]);
-        let bit = 1 << (hash % 64);
-        let word = &mut self.0[hash / 64 % 4];
-        let before = *word & bit != 0;
-        *word |= bit;
-        before
+    for (key, value) in keys.iter().zip(&values) {
+        pair(out, start, key, value);
     }
 }

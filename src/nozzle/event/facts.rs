@@ -5,8 +5,8 @@
 //! gauge, and platform events. The rules are the same for protobuf and for the gateway's JSON.
 
 use crate::nozzle::event::{
-    AllTags, AppId, Body, Container, Event, Forwarded, Head, HttpStartStop, Id, Metrics, Symbol, TagList,
-    uuid,
+    AllTags, AppId, Body, Container, Event, Forwarded, Head, HttpStartStop, Id, Metrics, Seen, Symbol,
+    TagList, uuid,
 };
 use crate::nozzle::event_type::EventType;
 use crate::nozzle::ledger::Malformed;
@@ -113,7 +113,8 @@ fn log<'a>(facts: &Facts<'a>, log: v2::Log<'a>) -> Parts<'a> {
 }
 
 fn gauge<'a>(facts: &Facts<'a>, metrics: Metrics<'a>) -> Result<Parts<'a>, Malformed> {
-    let container = container(facts, &metrics)?;
+    let (container, repeats) = container(facts, &metrics)?;
+    let metrics = metrics.with_repeats(repeats);
     let body = Body::Gauge { container, metrics };
     Ok(if container.is_some() {
         (EventType::ContainerMetric, body, AppId::Text(facts.source_id), HIDDEN)
@@ -122,11 +123,14 @@ fn gauge<'a>(facts: &Facts<'a>, metrics: Metrics<'a>) -> Result<Parts<'a>, Malfo
     })
 }
 
-/// Reads all metrics, so that a later pass over them cannot fail.
-fn container(facts: &Facts<'_>, metrics: &Metrics<'_>) -> Result<Option<Container>, Malformed> {
+/// Reads all metrics, so that a later pass over them cannot fail, and tells whether a name may be there twice.
+fn container(facts: &Facts<'_>, metrics: &Metrics<'_>) -> Result<(Option<Container>, bool), Malformed> {
     let mut found = [None; CONTAINER_METRICS.len()];
     let mut instance_index = None;
+    let mut seen = Seen::default();
+    let mut repeats = false;
     metrics.for_each(|metric| {
+        repeats |= seen.insert(metric.name);
         if let Some(at) = CONTAINER_METRICS.iter().position(|name| *name == metric.name) {
             // With neither unit nor value it counts as missing.
             found[at] = (!metric.unit.is_empty() || metric.value != 0.0).then_some(metric.value);
@@ -135,9 +139,9 @@ fn container(facts: &Facts<'_>, metrics: &Metrics<'_>) -> Result<Option<Containe
         }
     })?;
     let [Some(cpu_percentage), Some(memory), Some(disk), Some(memory_quota), Some(disk_quota)] = found else {
-        return Ok(None);
+        return Ok((None, repeats));
     };
-    Ok(Some(Container {
+    let container = Container {
         instance_index: match instance_index {
             Some(index) => truncated(index),
             None => integer32(facts.instance_id),
@@ -147,7 +151,8 @@ fn container(facts: &Facts<'_>, metrics: &Metrics<'_>) -> Result<Option<Containe
         disk_bytes: whole(disk),
         memory_bytes_quota: whole(memory_quota),
         disk_bytes_quota: whole(disk_quota),
-    }))
+    };
+    Ok((Some(container), repeats))
 }
 
 const INSTANCE_INDEX: &[u8] = b"instance_index";

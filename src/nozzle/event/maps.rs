@@ -15,7 +15,17 @@ pub enum Metrics<'a> {
 }
 
 impl Metrics<'_> {
-    /// Calls `each` for every metric.
+    /// The same, when a name was seen that may have come before.
+    #[must_use]
+    pub(super) fn with_repeats(self, repeats: bool) -> Self {
+        match self {
+            Self::Protobuf(metrics) => Self::Protobuf(metrics.with_repeats(repeats)),
+            // Found out when it was read.
+            Self::Json(_) => self,
+        }
+    }
+
+    /// Calls `each` for every metric, once for each name.
     ///
     /// # Errors
     /// The kind of damage. In an [`Event`](super::Event) there is none: its metrics were read when it was made.

@@ -1,5 +1,9 @@
 //! Loggregator v2: batches and envelopes, read in place.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
 use crate::nozzle::ledger::Malformed;
 use crate::nozzle::wire::reader::Reader;
 use crate::nozzle::wire::tags::{Tags, entry};
@@ -191,12 +195,22 @@ pub struct Metric<'a> {
 
 /// The metrics of a gauge, for one or more passes over them.
 #[derive(Clone, Copy, Debug)]
-pub struct Metrics<'a>(&'a [u8]);
+pub struct Metrics<'a> {
+    bytes: &'a [u8],
+    /// Whether a name may be there twice: then the last counts, as in a map.
+    repeats: bool,
+}
 
 impl<'a> Metrics<'a> {
     /// Takes a gauge message.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self { bytes, repeats: false }
+    }
+
+    /// The same, when a name was seen that may have come before.
+    #[must_use]
+    pub fn with_repeats(self, repeats: bool) -> Self {
+        Self { repeats, ..self }
     }
 
     /// Calls `each` for every metric, in the envelope's order.
@@ -204,8 +218,34 @@ impl<'a> Metrics<'a> {
     /// # Errors
     /// The kind of damage. The next pass finds the same.
     #[inline]
-    pub fn for_each(&self, mut each: impl FnMut(Metric<'a>)) -> Result<(), Malformed> {
-        let mut reader = Reader::new(self.0);
+    pub fn for_each(&self, each: impl FnMut(Metric<'a>)) -> Result<(), Malformed> {
+        if self.repeats {
+            return self.for_last_of_each(each);
+        }
+        self.pass(each)
+    }
+
+    /// The slow way: of two metrics with one name the last counts.
+    #[cold]
+    fn for_last_of_each(&self, mut each: impl FnMut(Metric<'a>)) -> Result<(), Malformed> {
+        let mut last = HashMap::<&[u8], usize, RandomState>::default();
+        let mut at = 0;
+        self.pass(|metric| {
+            last.insert(metric.name, at);
+            at += 1;
+        })?;
+        at = 0;
+        self.pass(|metric| {
+            if last.get(metric.name) == Some(&at) {
+                each(metric);
+            }
+            at += 1;
+        })
+    }
+
+    #[inline]
+    fn pass(&self, mut each: impl FnMut(Metric<'a>)) -> Result<(), Malformed> {
+        let mut reader = Reader::new(self.bytes);
         while let Some((number, value)) = reader.next_field()? {
             if number != 1 {
                 continue;

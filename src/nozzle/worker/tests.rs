@@ -14,6 +14,19 @@ use crate::nozzle::queue::{Frames, channel};
 
 const APP: &str = "abcdef01-2222-4333-8444-000000000001";
 
+impl Stages {
+    /// As [`Worker::frames`], where nobody takes what is sealed.
+    pub(super) fn frames(&mut self, queued: &Queued, now: Instant) {
+        let frames = &queued.frames;
+        self.enricher.refresh();
+        let passage = Passage { kind: frames.kind, arrived: frames.arrived, now, parked_before: false };
+        for frame in &frames.frames {
+            let done = self.next_envelopes(&mut Envelopes::new(frames.kind, frame), passage);
+            assert!(done == Progress::Done, "a test is not that large");
+        }
+    }
+}
+
 fn stages(metadata: Metadata) -> Stages {
     let encoder = Encoder::new(EncoderSettings {
         events: EventType::ALL.into_iter().collect(),

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use firehose_nozzle::sim::foundation::{End, Fault, FoundationConfig, Target, TokenFault};
-use firehose_nozzle::sim::hec::Token;
+use firehose_nozzle::sim::hec::{HecServer, HecServerConfig, Token};
 
 use super::peers::{Peers, Source};
 use super::process::{Nozzle, eventually, get};
@@ -12,7 +12,8 @@ use super::process::{Nozzle, eventually, get};
 const CLIENT_SECRET: &str = "0ddCl13ntS3cr3t\"'\\&=+%41 /ü";
 const HEC_TOKEN: &str = "0ddH3cT0k3n!\"#$%&'*+\\`|~";
 const ADMIN_TOKEN: &str = "0ddAdm1nT0k3n!\"#$%&'*+\\`|~";
-const PARTS: [&str; 3] = ["0ddCl13ntS3cr3t", "0ddH3cT0k3n", "0ddAdm1nT0k3n"];
+const FAILOVER_TOKEN: &str = "0ddF41l0v3rT0k3n!";
+const PARTS: [&str; 4] = ["0ddCl13ntS3cr3t", "0ddH3cT0k3n", "0ddAdm1nT0k3n", "0ddF41l0v3rT0k3n"];
 
 /// Everything that must not be seen.
 fn secrets(bearer_tokens: &[String]) -> Vec<String> {
@@ -29,7 +30,7 @@ fn assert_clean(what: &str, text: &str, secrets: &[String]) {
 }
 
 /// Takes the nozzle through everything that has to do with a secret; gives what it served meanwhile.
-async fn troubled_life(peers: &Peers, source: Source, nozzle: &mut Nozzle) -> String {
+async fn troubled_life(peers: &Peers, other: &HecServer, source: Source, nozzle: &mut Nozzle) -> String {
     let admin = nozzle.admin().await;
     peers.wait_read(source).await;
     peers.publish(0, 300).await;
@@ -51,17 +52,23 @@ async fn troubled_life(peers: &Peers, source: Source, nozzle: &mut Nozzle) -> St
     peers.wait_indexed(600).await;
     eventually("another token", async || (uaa.issued() > issued).then_some(())).await;
 
-    // Splunk's token is refused for a while.
+    // Splunk's token is refused for a while, and so is that of the other site.
+    other.set_tokens(vec![]);
     peers.hec.set_tokens(vec![Token::new("other", "other")]);
     peers.publish(600, 300).await;
     nozzle.logged("the HEC refuses requests; data is kept until that is put right").await;
-    let (_, ready) = get(admin, "/ready", "").await;
+    let ready = eventually("no site takes events", async || {
+        let (code, ready) = get(admin, "/ready", "").await;
+        (code == 503).then_some(ready)
+    })
+    .await;
     assert!(ready.contains("check the HEC token"), "{ready}");
     let (code, status) = get(admin, "/status.json", &authorization()).await;
     assert_eq!(code, 200);
     let (code, refusal) = get(admin, "/status.json", "Authorization: Bearer other\r\n").await;
     assert_eq!(code, 401);
     peers.hec.set_tokens(vec![Token::new("nozzle", HEC_TOKEN)]);
+    other.set_tokens(vec![Token::new("other", FAILOVER_TOKEN)]);
     [ready, status, refusal].join("\n")
 }
 
@@ -71,8 +78,11 @@ fn authorization() -> String {
 
 async fn no_secret_is_seen(source: Source) {
     let peers = Peers::start_with(CLIENT_SECRET, HEC_TOKEN, FoundationConfig::default()).await;
+    let other = HecServer::start(HecServerConfig::new(vec![Token::new("other", FAILOVER_TOKEN)]));
+    let other = other.await.expect("a collector");
     let command = |arguments: &[&str]| {
-        peers.nozzle(source, arguments).with([
+        peers.nozzle(source, arguments).var("SPLUNK_FAILOVER_HOST", other.url()).with([
+            ("SPLUNK_FAILOVER_TOKEN", FAILOVER_TOKEN),
             ("ADMIN_ADDRESS", "127.0.0.1:0"),
             ("ADMIN_TOKEN", ADMIN_TOKEN),
             ("API_PASSWORD", PARTS[0]),
@@ -86,7 +96,7 @@ async fn no_secret_is_seen(source: Source) {
     nozzle.logged("listed all apps").await;
     let mut tokens = peers.foundation.uaa().tokens();
     assert!(!tokens.is_empty());
-    let served = troubled_life(&peers, source, &mut nozzle).await;
+    let served = troubled_life(&peers, &other, source, &mut nozzle).await;
     let config = command(&["config"]).run().await;
     let good = command(&["check"]).run().await;
     peers.hec.set_tokens(vec![Token::new("other", "other")]);

@@ -2,6 +2,7 @@
 //! within its bounds.
 
 use firehose_nozzle::nozzle::status::Status;
+use firehose_nozzle::sim::hec::{Action, Code, Endpoint, Reply, Rule};
 
 use super::{Nozzle, Source, World, app_guid, long_log};
 
@@ -43,7 +44,8 @@ fn check_memory(status: &Status) {
 #[tokio::test]
 async fn a_full_delivery_pool_drops_the_newest_and_counts_them() {
     let world = World::start().await;
-    let nozzle = world.nozzle(Source::Grpc, &SETTINGS).await;
+    let settings = [&SETTINGS[..], &[("QUEUE_WHEN_FULL", "drop_newest")]].concat();
+    let nozzle = world.nozzle(Source::Grpc, &settings).await;
     overfill(&world, &nozzle).await;
     let full = nozzle.until("everything is decoded", |status| status.ledger.received == LINES).await;
     check_memory(&full);
@@ -58,6 +60,86 @@ async fn a_full_delivery_pool_drops_the_newest_and_counts_them() {
     assert!(0 < dropped && kept > 0, "{kept} kept");
     assert_eq!(verdict.ledger().dropped, [("delivery_full".to_owned(), dropped)].into());
     assert_eq!(verdict.missing(0..LINES).len() as u64, dropped);
+    assert_eq!(verdict.duplicates(), 0);
+}
+
+#[tokio::test]
+async fn a_full_delivery_pool_may_drop_the_oldest() {
+    let world = World::start().await;
+    let settings = [&SETTINGS[..], &[("QUEUE_WHEN_FULL", "drop_oldest")]].concat();
+    let nozzle = world.nozzle(Source::Grpc, &settings).await;
+    overfill(&world, &nozzle).await;
+    let full = nozzle.until("everything is decoded", |status| status.ledger.received == LINES).await;
+    check_memory(&full);
+    world.hec.resume();
+    world.settled(&nozzle).await;
+    let verdict = world.finish(nozzle).await;
+    let missing = verdict.missing(0..LINES);
+    assert_eq!(verdict.ledger().dropped, [("delivery_full".to_owned(), missing.len() as u64)].into());
+    assert_eq!(verdict.duplicates(), 0);
+    // Streams and workers are not in step, but what came last is rather there than what came first.
+    let lost_of = |third: u64| missing.iter().filter(|number| *number / (LINES / 3) == third).count();
+    assert!(lost_of(2) < lost_of(1), "{} {} {}", lost_of(0), lost_of(1), lost_of(2));
+}
+
+/// Each twenty-first line is that of a quiet app, of which there are seven.
+fn neighbours(n: u64) -> u64 {
+    if n.is_multiple_of(21) { 1 + n / 21 % 7 } else { 100 }
+}
+
+#[tokio::test]
+async fn one_noisy_app_cannot_push_out_the_quiet_ones() {
+    let world = World::start().await;
+    let nozzle = world.nozzle(Source::Grpc, &SETTINGS).await;
+    world.hec.pause();
+    for from in (0..LINES).step_by(100) {
+        world.publish(from..from + 100, |n| long_log(&app_guid(neighbours(n)), n, LINE)).await;
+        check_memory(&nozzle.status());
+    }
+    world.sent_all().await;
+    let full = nozzle.until("everything is decoded", |status| status.ledger.received == LINES).await;
+    check_memory(&full);
+    let noisy = &full.delivery.shed[0];
+    assert_eq!(noisy.app, app_guid(100), "{:?}", full.delivery.shed);
+    world.hec.resume();
+    world.settled(&nozzle).await;
+    let verdict = world.finish(nozzle).await;
+
+    let (ledger, missing) = (verdict.ledger(), verdict.missing(0..LINES));
+    assert!(missing.iter().all(|number| neighbours(*number) == 100), "a quiet app lost lines");
+    let dropped = missing.len() as u64;
+    assert!(dropped > LINES / 2, "the noisy app does not fit: {dropped}");
+    assert_eq!(ledger.dropped, [("delivery_full".to_owned(), dropped)].into());
+    assert_eq!((ledger.received, ledger.delivered), (LINES, LINES - dropped));
+    assert_eq!(verdict.duplicates(), 0);
+    // All was told while it was lost.
+    assert_eq!(noisy.events, dropped);
+}
+
+#[tokio::test]
+async fn a_long_outage_costs_what_does_not_fit_and_no_memory() {
+    let world = World::start().await;
+    let nozzle = world.nozzle(Source::Grpc, &SETTINGS).await;
+    let busy = Reply::hec(Code::ServerBusy).with_retry_after("0");
+    let rule = world.hec.add_rule(Rule::on(Endpoint::Event, Action::Answer(busy)));
+    // Ten times what the pool holds, in ten rounds.
+    let mut most = Vec::new();
+    for round in 0..10 {
+        let from = round * LINES / 3;
+        world.publish(from..from + LINES / 3, |n| long_log(&app_guid(n % 10), n, LINE)).await;
+        world.sent_all().await;
+        let sent = world.sent();
+        let status = nozzle.until("it is decoded", |status| status.ledger.received == sent).await;
+        check_memory(&status);
+        most.push(status.ledger.buffered());
+    }
+    assert!(most[9] <= most[2] + most[2] / 10, "what is held does not grow: {most:?}");
+    assert!(world.hec.remove_rule(rule).unwrap() > 0);
+    world.settled(&nozzle).await;
+    let verdict = world.finish(nozzle).await;
+    let missing = verdict.missing(0..10 * LINES / 3).len() as u64;
+    assert_eq!(verdict.ledger().dropped, [("delivery_full".to_owned(), missing)].into());
+    assert_eq!(verdict.ledger().delivered, 10 * LINES / 3 - missing);
     assert_eq!(verdict.duplicates(), 0);
 }
 

@@ -123,7 +123,7 @@ async fn open_batches_do_not_wait_for_their_time() {
     let nozzle = world.nozzle(Source::Grpc, &settings).await;
     world.publish(0..100, |n| log(&app_guid(1), n)).await;
     nozzle.until("everything is in a batch", |status| status.ledger.batched == 100).await;
-    assert_eq!(world.hec.snapshot().requests, 0);
+    assert_eq!(world.hec.snapshot().ledger.events, 0);
     world.finish(nozzle).await.assert_exactly(0..100);
 }
 

@@ -62,6 +62,26 @@ pub(super) struct World {
     certificates: TempDir,
 }
 
+/// A folder for files that settings name.
+pub(super) struct Folder(TempDir);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file, and gives its path as a setting has it.
+    pub(super) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, contents).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
 impl World {
     pub(super) async fn start() -> Self {
         Self::with(|_| {}, |_| {}).await
@@ -147,6 +167,9 @@ impl World {
             Source::Firehose => drop(environment.insert("LOGGREGATOR_SOURCE", "firehose".to_owned())),
         }
         environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        if environment.contains_key("SPLUNK_TOKEN_FILE") {
+            environment.remove("SPLUNK_TOKEN");
+        }
         let (config, warnings) = Config::load(&Inputs::new(FlagValues::default(), environment)).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         config

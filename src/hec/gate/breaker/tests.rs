@@ -209,3 +209,53 @@ fn notices_come_at_once_then_once_a_minute_and_again_for_a_new_reason() {
     let ticket = bench.enter();
     assert!(matches!(bench.report(ticket, Signal::Up), Some(Notice::Back { .. })));
 }
+
+#[test]
+fn failures_on_the_way_close_it_when_there_are_three_in_a_row() {
+    let mut bench = Bench::new();
+    for round in 0..2 {
+        for _ in 0..2 {
+            bench.wait();
+            let ticket = bench.enter();
+            assert_eq!(bench.report(ticket, Signal::Strike), None, "{round}");
+            assert_eq!(bench.state(), GateState::Open);
+            assert!(bench.wait() <= Duration::from_millis(250));
+        }
+        let ticket = bench.enter();
+        bench.report(ticket, Signal::Up);
+    }
+    let tickets: Vec<Ticket> = (0..8).map(|_| bench.enter()).collect();
+    let notices: Vec<_> = tickets.into_iter().filter_map(|it| bench.report(it, Signal::Strike)).collect();
+    assert!(matches!(notices[..], [Notice::Down { failures: 1, .. }]), "{notices:?}");
+    assert_eq!(bench.state(), GateState::Paused);
+    bench.wait();
+    let probe = bench.enter();
+    bench.report(probe, Signal::Strike);
+    assert_eq!(bench.state(), GateState::Paused, "a probe has one try");
+    bench.wait();
+    let probe = bench.enter();
+    bench.report(probe, Signal::Up);
+    let ticket = bench.enter();
+    bench.report(ticket, Signal::Strike);
+    assert_eq!(bench.state(), GateState::Open, "it begins anew");
+}
+
+#[test]
+fn an_entry_says_what_admission_does() {
+    let mut bench = Bench::new();
+    let entry = |bench: &Bench| bench.breaker.entry(bench.now);
+    assert_eq!(entry(&bench), Entry::Open);
+    let ticket = bench.enter();
+    bench.report(ticket, Signal::UpSlow);
+    let soon = bench.now + SLOW_DOWN;
+    assert_eq!((entry(&bench), entry(&bench).is_open()), (Entry::OpenAt(soon), true));
+    bench.wait();
+    let ticket = bench.enter();
+    bench.report(ticket, Signal::Down { after: Some(Duration::from_secs(9)) });
+    let until = bench.now + Duration::from_secs(9);
+    assert_eq!((entry(&bench), entry(&bench).is_open()), (Entry::ClosedUntil(until), false));
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(entry(&bench), Entry::Try(until));
+    let _probe = bench.enter();
+    assert_eq!(entry(&bench), Entry::Trying);
+}

@@ -76,19 +76,23 @@ pub(in super::super) static CF_CA_FILE: Setting =
          v1 firehose",
     );
 
-pub(in super::super) static HTTPS_PROXY: Setting =
-    Setting::new("HTTPS_PROXY", Theme::CloudFoundry, Kind::Proxy, "http://proxy.example.com:3128")
-        .in_either_case()
-        .mapped("not for the firehose alone; still not for Splunk")
-        .means(
-            "HTTP proxy for the API, UAA, the RLP gateway and the v1 firehose at `https://` and `wss://` \
+pub(in super::super) static HTTPS_PROXY: Setting = Setting::new(
+    "HTTPS_PROXY",
+    Theme::CloudFoundry,
+    Kind::Proxy,
+    "http://proxy.example.com:3128",
+)
+.in_either_case()
+.mapped("not for the firehose alone")
+.means(
+    "HTTP proxy for the API, UAA, the RLP gateway, the v1 firehose and Splunk at `https://` and `wss://` \
              addresses; the variable may be in lower case",
-        );
+);
 
 pub(in super::super) static HTTP_PROXY: Setting =
     Setting::new("HTTP_PROXY", Theme::CloudFoundry, Kind::Proxy, "http://user:password@proxy:3128")
         .in_either_case()
-        .mapped("not for the firehose alone; still not for Splunk")
+        .mapped("not for the firehose alone")
         .means("As HTTPS_PROXY, for `http://` and `ws://` addresses");
 
 pub(in super::super) static NO_PROXY: Setting =

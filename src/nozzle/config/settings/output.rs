@@ -7,7 +7,12 @@ use super::{Kind, Setting, Theme};
 pub(super) static ALL: &[&Setting] = &[
     &SPLUNK_HOST,
     &SPLUNK_TOKEN,
+    &SPLUNK_TOKEN_FILE,
+    &SPLUNK_FAILOVER_HOST,
+    &SPLUNK_FAILOVER_TOKEN,
+    &SPLUNK_FAILOVER_TOKEN_FILE,
     &SPLUNK_INDEX,
+    &SPLUNK_FALLBACK_INDEX,
     &SKIP_SSL_VALIDATION_SPLUNK,
     &SPLUNK_CA_FILE,
     &SPLUNK_CLIENT_CERT_FILE,
@@ -17,9 +22,12 @@ pub(super) static ALL: &[&Setting] = &[
     &HEC_BATCH_SIZE,
     &FLUSH_INTERVAL,
     &HEC_MAX_EVENT_BYTES,
+    &HEC_OVERSIZE,
     &HEC_TIMEOUT,
     &HEC_RETRIES,
     &HEC_RESPONSE,
+    &DEAD_LETTER_DIR,
+    &DEAD_LETTER_MAX_BYTES,
     &DEBUG,
     &HEC_WORKERS,
     &QUEUE_MAX_BYTES,
@@ -36,24 +44,61 @@ const REQUEST_BYTES_MAX: u64 = 1_000_000;
 /// More memory than any container has.
 const POOL_BYTES_MAX: u64 = 64 * GIB;
 
-pub(in super::super) static SPLUNK_HOST: Setting =
-    Setting::new("SPLUNK_HOST", Theme::Splunk, Kind::Url, "https://hec.example.com:8088")
-        .required()
-        .mapped("a missing scheme is refused at start, and a full path is not doubled")
-        .means("Address of the HTTP Event Collector, with or without `/services/collector`");
+pub(in super::super) static SPLUNK_HOST: Setting = Setting::new(
+    "SPLUNK_HOST",
+    Theme::Splunk,
+    Kind::Urls,
+    "https://hec.example.com:8088",
+)
+.required()
+.mapped("may be several; a missing scheme is refused at start, and a full path is not doubled")
+.means(
+    "Address of the HTTP Event Collector, with or without `/services/collector`, or several separated by \
+             commas; every IP address behind each name gets its share",
+);
 
 pub(in super::super) static SPLUNK_TOKEN: Setting =
     Setting::new("SPLUNK_TOKEN", Theme::Splunk, Kind::Text, "11111111-2222-3333-4444-555555555555")
-        .required()
+        .otherwise("required, or SPLUNK_TOKEN_FILE")
         .kept()
         .secret()
         .means("HEC token");
+
+pub(in super::super) static SPLUNK_TOKEN_FILE: Setting =
+    Setting::new("SPLUNK_TOKEN_FILE", Theme::Splunk, Kind::File, "/etc/splunk/token").means(
+        "File that holds the HEC token; read again when it changes, and when Splunk refuses the token",
+    );
+
+pub(in super::super) static SPLUNK_FAILOVER_HOST: Setting = Setting::new(
+    "SPLUNK_FAILOVER_HOST",
+    Theme::Splunk,
+    Kind::Urls,
+    "https://hec.elsewhere.example.com:8088",
+)
+.means(
+    "A second site, as SPLUNK_HOST; it gets the events while nothing behind SPLUNK_HOST has taken any for 5s",
+);
+
+pub(in super::super) static SPLUNK_FAILOVER_TOKEN: Setting =
+    Setting::new("SPLUNK_FAILOVER_TOKEN", Theme::Splunk, Kind::Text, "11111111-2222-3333-4444-555555555555")
+        .otherwise("that of SPLUNK_HOST")
+        .secret()
+        .means("HEC token of SPLUNK_FAILOVER_HOST");
+
+pub(in super::super) static SPLUNK_FAILOVER_TOKEN_FILE: Setting =
+    Setting::new("SPLUNK_FAILOVER_TOKEN_FILE", Theme::Splunk, Kind::File, "/etc/splunk/failover-token")
+        .means("File that holds the HEC token of SPLUNK_FAILOVER_HOST, as SPLUNK_TOKEN_FILE");
 
 pub(in super::super) static SPLUNK_INDEX: Setting =
     Setting::new("SPLUNK_INDEX", Theme::Splunk, Kind::Text, "main")
         .required()
         .mapped("a name of nothing but spaces is refused")
         .means("Index of events whose app names none");
+
+pub(in super::super) static SPLUNK_FALLBACK_INDEX: Setting =
+    Setting::new("SPLUNK_FALLBACK_INDEX", Theme::Splunk, Kind::Text, "lastchance").means(
+        "Index of events whose own index Splunk refuses; they carry that one in the field `refused_index`",
+    );
 
 pub(in super::super) static SKIP_SSL_VALIDATION_SPLUNK: Setting =
     Setting::new("SKIP_SSL_VALIDATION_SPLUNK", Theme::Splunk, Kind::Bool, "true")
@@ -111,7 +156,19 @@ pub(in super::super) static HEC_MAX_EVENT_BYTES: Setting = Setting::new(
     "500KB",
 )
 .or("900KiB")
-.means("An event that would be larger has its message cut");
+.means("The largest event, in bytes of JSON; HEC_OVERSIZE says what happens to larger ones");
+
+pub(in super::super) static HEC_OVERSIZE: Setting = Setting::new(
+    "HEC_OVERSIZE",
+    Theme::Splunk,
+    Kind::Choice(&["truncate", "split", "drop"]),
+    "split",
+)
+.or("truncate")
+.means(
+    "What happens to an event larger than HEC_MAX_EVENT_BYTES: `truncate` cuts its text, `split` writes the text of logs, errors \
+     and platform events into several events with the fields `part` and, in the last one, `parts`; `drop` drops it and counts it",
+);
 
 pub(in super::super) static HEC_TIMEOUT: Setting = Setting::new(
     "HEC_TIMEOUT",
@@ -144,6 +201,20 @@ pub(in super::super) static HEC_RESPONSE: Setting = Setting::new(
     "`strict` takes a 2xx for success only if the body says so; `lenient` is for servers that are not Splunk",
 );
 
+pub(in super::super) static DEAD_LETTER_DIR: Setting =
+    Setting::new("DEAD_LETTER_DIR", Theme::Splunk, Kind::Folder, "/var/vcap/data/dead-letters")
+        .otherwise("counted, and one every 10 s logged in part")
+        .means("Folder for events that Splunk refuses for what they are, with the reason, as lines of JSON");
+
+pub(in super::super) static DEAD_LETTER_MAX_BYTES: Setting = Setting::new(
+    "DEAD_LETTER_MAX_BYTES",
+    Theme::Splunk,
+    Kind::Bytes { min: MIB, max: POOL_BYTES_MAX },
+    "256MiB",
+)
+.or("64MiB")
+.means("Most bytes of files in DEAD_LETTER_DIR; then the oldest are removed");
+
 pub(in super::super) static DEBUG: Setting = Setting::new("DEBUG", Theme::Splunk, Kind::Bool, "true")
     .or("false")
     .kept()
@@ -173,13 +244,14 @@ pub(in super::super) static DELIVERY_MAX_BYTES: Setting = Setting::new(
 pub(in super::super) static QUEUE_WHEN_FULL: Setting = Setting::new(
     "QUEUE_WHEN_FULL",
     Theme::Flow,
-    Kind::Choice(&["drop_newest", "block"]),
+    Kind::Choice(&["fair", "drop_newest", "drop_oldest", "block"]),
     "block",
 )
-.or("drop_newest")
+.or("fair")
 .means(
-    "What happens when DELIVERY_MAX_BYTES is used up: `drop_newest` drops new events and counts them; with \
-             `block` workers wait, and when QUEUE_MAX_BYTES is used up too, new frames are dropped and counted",
+    "What happens when DELIVERY_MAX_BYTES is used up: `fair` drops the newest events of the apps that hold most of it, so that \
+     no app can push out the others; `drop_newest` drops new requests, `drop_oldest` those that have waited longest; with \
+     `block` workers wait, and when QUEUE_MAX_BYTES is used up too, new frames are dropped. All are counted",
 );
 
 pub(in super::super) static SHUTDOWN_TIMEOUT: Setting = Setting::new(

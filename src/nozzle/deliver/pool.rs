@@ -1,0 +1,354 @@
+//! The room between workers and senders, bounded in bytes.
+//!
+//! Invariants: what waits, what is being sent and what is set aside take no more than the capacity together,
+//! counted as the memory they hold; every event that comes in leaves to a sender or is counted as
+//! dropped; the ledger counts a batch as pooled as long as its [`Place`] exists.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::fair::Flows;
+use super::room::{Place, Room, cost, deferred_cost};
+use super::shed::{Shed, ShedApp};
+use crate::hec::Deferred;
+use crate::hec::batch::{Batch, EventMark, Tally};
+use crate::nozzle::config::WhenFull;
+use crate::nozzle::ledger::{Drop as DropReason, Ledger};
+
+/// When something has to go to make room, it is at least this part of the pool: looking for it goes through
+/// what waits, and should not be needed for every batch.
+const SHED_PART: usize = 256;
+
+/// How many of the newest batches are looked at for one that a rest can be added to.
+const MERGE_LOOKS: usize = 8;
+
+/// How large batches may become by adding the rests of others.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeLimits {
+    /// HEC_BATCH_BYTES.
+    pub bytes: usize,
+    /// HEC_BATCH_SIZE.
+    pub events: usize,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Pool {
+    room: Arc<Room>,
+    when_full: WhenFull,
+    merge: MergeLimits,
+    state: Mutex<State>,
+    /// Told when something may be taken, and when the pool is closed.
+    arrived: Notify,
+    /// Workers that wait for room do so one after another, or large batches would never get any.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Oldest first.
+    waiting: VecDeque<Admitted>,
+    /// What cannot be judged until other data was tried.
+    aside: VecDeque<SetAside>,
+    /// Whether one of these is with a sender although it cannot be judged.
+    testing: bool,
+    flows: Flows,
+    shed: Shed,
+    closed: bool,
+}
+
+/// A batch in the pool.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) batch: Batch,
+    pub(super) place: Place,
+}
+
+/// Events in the pool that are to be tried again after others.
+#[derive(Debug)]
+pub(super) struct SetAside {
+    pub(super) deferred: Deferred,
+    pub(super) place: Place,
+}
+
+/// What a sender gets to do.
+#[derive(Debug)]
+pub(super) enum Work<'a> {
+    /// A batch.
+    New(Admitted),
+    /// Events that were set aside.
+    Again(SetAside, Option<Test<'a>>),
+}
+
+/// Leave to try what cannot be judged, for one at a time: the others are to take what comes in.
+#[derive(Debug)]
+pub(super) struct Test<'a>(&'a Pool);
+
+impl Drop for Test<'_> {
+    fn drop(&mut self) {
+        self.0.lock().testing = false;
+        self.0.arrived.notify_waiters();
+    }
+}
+
+/// How full the pool is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolStatus {
+    /// Batches waiting for a sender.
+    pub waiting_batches: usize,
+    /// Requests set aside until other data shows whether they, or what refused them, are to blame.
+    pub set_aside: usize,
+    /// Bytes of batches waiting, being sent or set aside.
+    pub bytes: usize,
+    /// The most there has been.
+    pub high_water_bytes: usize,
+    /// DELIVERY_MAX_BYTES.
+    pub capacity_bytes: usize,
+    /// Whose events were dropped for want of room, with QUEUE_WHEN_FULL=fair: the heaviest first.
+    pub shed: Vec<ShedApp>,
+}
+
+impl Pool {
+    pub(super) fn new(
+        capacity_bytes: usize,
+        when_full: WhenFull,
+        merge: MergeLimits,
+        ledger: Arc<Ledger>,
+    ) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            aside: VecDeque::new(),
+            testing: false,
+            flows: Flows::new(),
+            shed: Shed::default(),
+            closed: false,
+        };
+        Self {
+            room: Arc::new(Room::new(capacity_bytes, ledger)),
+            when_full,
+            merge,
+            state: Mutex::new(state),
+            arrived: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Takes a batch in, or drops and counts what there is no room for.
+    ///
+    /// Waits only with [`WhenFull::Block`], and then until there is room or `stop` is cancelled.
+    pub(super) async fn admit(&self, mut batch: Batch, stop: &CancellationToken) {
+        batch.shrink();
+        loop {
+            if self.when_full == WhenFull::Block && !self.wait_for_room(cost(&batch), stop).await {
+                return self.room.ledger().dropped(DropReason::Shutdown, batch.tally());
+            }
+            match self.push(batch, stop) {
+                None => return self.arrived.notify_one(),
+                // Another worker was faster than the one that waited.
+                Some(refused) => batch = refused,
+            }
+        }
+    }
+
+    /// Takes a batch in as far as there is room, and gives it back if it should wait.
+    fn push(&self, mut batch: Batch, stop: &CancellationToken) -> Option<Batch> {
+        let before = batch.tally();
+        let mut state = self.lock();
+        self.count_in(&mut state, &batch);
+        if self.room.missing(cost(&batch)) > 0 {
+            match self.when_full {
+                WhenFull::Fair => self.shed(&mut state, &mut batch),
+                WhenFull::DropOldest => self.drop_oldest(&mut state, &batch),
+                WhenFull::DropNewest => {}
+                WhenFull::Block => return Some(batch),
+            }
+        }
+        if batch.is_empty() {
+            return None;
+        }
+        if self.room.missing(cost(&batch)) > 0 {
+            self.count_out(&mut state, &batch);
+            let reason = if stop.is_cancelled() { DropReason::Shutdown } else { DropReason::DeliveryFull };
+            self.room.ledger().dropped(reason, batch.tally());
+            return None;
+        }
+        let is_rest = batch.tally() != before;
+        if !(is_rest && self.merge(&mut state, &batch)) {
+            let place = self.room.take(batch.tally(), cost(&batch));
+            state.waiting.push_back(Admitted { batch, place });
+        }
+        None
+    }
+
+    /// Whether batches wait for a sender.
+    pub(super) fn is_backlogged(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
+    /// What is to be done next: what was set aside and can be judged, else the batch that has waited
+    /// longest, else something to test with. `None` when the pool is closed and empty.
+    ///
+    /// Cancel safe.
+    pub(super) async fn take(&self, can_judge: impl Fn(&Deferred) -> bool) -> Option<Work<'_>> {
+        loop {
+            let arrived = self.arrived.notified();
+            tokio::pin!(arrived);
+            // Registered before looking, so that nothing that comes in between is missed.
+            arrived.as_mut().enable();
+            {
+                let mut state = self.lock();
+                let ripe = state.aside.iter().position(|aside| can_judge(&aside.deferred));
+                if let Some(aside) = ripe.and_then(|at| state.aside.remove(at)) {
+                    return Some(Work::Again(aside, None));
+                }
+                if let Some(admitted) = state.waiting.pop_front() {
+                    self.count_out(&mut state, &admitted.batch);
+                    return Some(Work::New(admitted));
+                }
+                if !state.testing
+                    && let Some(aside) = state.aside.pop_front()
+                {
+                    state.testing = true;
+                    return Some(Work::Again(aside, Some(Test(self))));
+                }
+                if state.closed && state.aside.is_empty() && !state.testing {
+                    return None;
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    /// Keeps what was deferred in place of what it was part of.
+    pub(super) fn set_aside(&self, deferred: Vec<Deferred>, mut place: Place) {
+        if deferred.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        // It takes no more than before, and the lock keeps others from taking the room in between.
+        place.shrink_to(0, Tally::default());
+        for deferred in deferred {
+            let place = self.room.take(deferred.tally(), deferred_cost(&deferred));
+            state.aside.push_back(SetAside { deferred, place });
+        }
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Nothing will come in any more.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_waiters();
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        let state = self.lock();
+        PoolStatus {
+            waiting_batches: state.waiting.len(),
+            set_aside: state.aside.len(),
+            bytes: self.room.used_bytes(),
+            high_water_bytes: self.room.high_water_bytes(),
+            capacity_bytes: self.room.capacity_bytes(),
+            shed: state.shed.top(),
+        }
+    }
+
+    fn count_in(&self, state: &mut State, batch: &Batch) {
+        if self.when_full == WhenFull::Fair {
+            state.flows.add(batch);
+        }
+    }
+
+    fn count_out(&self, state: &mut State, batch: &Batch) {
+        if self.when_full == WhenFull::Fair {
+            state.flows.remove(batch);
+        }
+    }
+
+    /// Waits until there is room; false if `stop` came first.
+    async fn wait_for_room(&self, bytes: usize, stop: &CancellationToken) -> bool {
+        let wait = async {
+            let _turn = self.turn.lock().await;
+            loop {
+                let freed = self.room.freed();
+                tokio::pin!(freed);
+                freed.as_mut().enable();
+                if self.room.missing(bytes) == 0 {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = wait => true,
+            () = stop.cancelled() => false,
+        }
+    }
+
+    /// Drops the newest events of the heaviest flows, among those that come and those that wait.
+    fn shed(&self, state: &mut State, batch: &mut Batch) {
+        let State { waiting, flows, shed, .. } = state;
+        let excess = self.room.missing(cost(batch)).max(self.room.capacity_bytes() / SHED_PART) as u64;
+        let level = flows.level(excess);
+        let mut count = |mark: EventMark, event: &[u8]| shed.count(mark.flow, event);
+        let before = batch.tally();
+        let mut freed = flows.shed(batch, level, excess, &mut count);
+        batch.shrink_to_fit();
+        self.drop_difference(before, batch.tally());
+        for Admitted { batch, place } in waiting.iter_mut().rev() {
+            if freed >= excess {
+                break;
+            }
+            let before = batch.tally();
+            freed += flows.shed(batch, level, excess - freed, &mut count);
+            if batch.tally() != before {
+                batch.shrink_to_fit();
+                self.drop_difference(before, batch.tally());
+                place.shrink_to(cost(batch), batch.tally());
+            }
+        }
+        waiting.retain(|admitted| !admitted.batch.is_empty());
+    }
+
+    fn drop_difference(&self, before: Tally, after: Tally) {
+        let mut less = before;
+        less -= after;
+        self.room.ledger().dropped(DropReason::DeliveryFull, less);
+    }
+
+    fn drop_oldest(&self, state: &mut State, batch: &Batch) {
+        while self.room.missing(cost(batch)) > 0 {
+            let Some(oldest) = state.waiting.pop_front() else { return };
+            self.room.ledger().dropped(DropReason::DeliveryFull, oldest.batch.tally());
+        }
+    }
+
+    /// Adds what shedding left of a batch to one of the newest of its index; false if none has room.
+    /// Else an outage would turn what is kept of many batches into as many small requests.
+    fn merge(&self, state: &mut State, rest: &Batch) -> bool {
+        let fits = |admitted: &&mut Admitted| {
+            let batch = &admitted.batch;
+            batch.index() == rest.index()
+                && batch.committed() + rest.committed() <= self.merge.bytes
+                && batch.len() + rest.len() <= self.merge.events
+        };
+        let newest = state.waiting.iter_mut().rev().take(MERGE_LOOKS);
+        let Some(Admitted { batch, place }) = newest.into_iter().find(fits) else { return false };
+        batch.append(rest);
+        place.absorb(self.room.take(rest.tally(), cost(rest)));
+        place.shrink_to(cost(batch), batch.tally());
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! The HEC client between several simulated collectors, and what stands in front of them.
+//!
+//! Every event has a number. What was lost, and what came twice, is computed from what all
+//! collectors together have indexed, never from what the client believes.
+
+mod balance;
+mod cutter;
+mod failover;
+mod gateways;
+mod names;
+mod proxies;
+mod world;
