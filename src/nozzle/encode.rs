@@ -75,6 +75,8 @@ pub struct Context<'a> {
     pub names: &'a [u8],
     /// The app's own index, if it has one; shown in the event as the Go nozzle did.
     pub app_index: Option<&'a str>,
+    /// The sourcetype the app asks for; for its log lines only.
+    pub app_sourcetype: Option<&'a str>,
     /// When the envelope was read.
     pub arrived: UnixNanos,
 }
@@ -244,7 +246,13 @@ impl Line<'_> {
         json::string(out, head.ip);
         out.extend_from_slice(b",\"source\":");
         json::string(out, head.job);
-        out.extend_from_slice(shape::sourcetype(event_type));
+        match self.context.app_sourcetype {
+            Some(sourcetype) if event_type == EventType::LogMessage => {
+                out.extend_from_slice(b",\"sourcetype\":");
+                json::string(out, sourcetype.as_bytes());
+            }
+            _ => out.extend_from_slice(shape::sourcetype(event_type)),
+        }
         out.extend_from_slice(self.context.index);
         out.extend_from_slice(b",\"fields\":{");
         self.write_fields(out);

@@ -137,7 +137,8 @@ fn events(encoder: &Encoder, case: &Value, frame: &[u8], version: u8) -> Result<
     let (names, index) = app(case);
     let index = format!(",\"index\":{}", json!(index));
     let app_index = case["expected_hec_event"]["event"]["info_splunk_index"].as_str();
-    let context = Context { index: index.as_bytes(), names: &names, app_index, arrived: ARRIVED };
+    let context =
+        Context { index: index.as_bytes(), names: &names, app_index, app_sourcetype: None, arrived: ARRIVED };
     let mut batch = Batch::new(Arc::from("main"), 0);
     let mut write = |event: &Event<'_>| {
         if encoder.wants(event) {

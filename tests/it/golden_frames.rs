@@ -242,7 +242,13 @@ pub(crate) fn encoder() -> Encoder {
 /// The events of one envelope, parsed back.
 pub(crate) fn events(encoder: &Encoder, event: &Event<'_>) -> Vec<Value> {
     let mut batch = Batch::new(Arc::from("main"), 0);
-    let context = Context { index: b",\"index\":\"main\"", names: &[], app_index: None, arrived: ARRIVED };
+    let context = Context {
+        index: b",\"index\":\"main\"",
+        names: &[],
+        app_index: None,
+        app_sourcetype: None,
+        arrived: ARRIVED,
+    };
     let written = encoder.encode(event, &context, &mut batch);
     let events: Vec<Value> = serde_json::Deserializer::from_slice(batch.body())
         .into_iter()
@@ -334,7 +340,13 @@ fn a_text_that_is_cut_keeps_what_fits() {
         let envelope = v2::Envelope::parse(&bytes).unwrap();
         let event = Event::from_v2(&envelope).unwrap().unwrap();
         let mut batch = Batch::new(Arc::from("main"), 0);
-        let context = Context { index: b"", names: &[], app_index: None, arrived: UnixNanos::now() };
+        let context = Context {
+            index: b"",
+            names: &[],
+            app_index: None,
+            app_sourcetype: None,
+            arrived: UnixNanos::now(),
+        };
         assert!(encoder.encode(&event, &context, &mut batch).truncated);
         assert!(batch.committed() <= 10_000, "{filler:?}: {}", batch.committed());
         assert!(batch.committed() > 9_000, "{filler:?}: {}", batch.committed());

@@ -1,6 +1,7 @@
 //! The dates of resources: whole seconds of UTC, as the API writes them.
 
 use std::fmt;
+use std::time::Duration;
 
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 use tokio::time::Instant;
@@ -17,15 +18,20 @@ pub(super) struct Moment(i64);
 #[derive(Debug)]
 pub(super) struct Clock {
     started: Instant,
+    ahead: Duration,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { started: Instant::now() }
+        Self { started: Instant::now(), ahead: Duration::ZERO }
+    }
+
+    pub(super) fn go_ahead(&mut self, time: Duration) {
+        self.ahead = self.ahead.saturating_add(time);
     }
 
     pub(super) fn now(&self) -> Moment {
-        let seconds = self.started.elapsed().as_secs();
+        let seconds = self.started.elapsed().saturating_add(self.ahead).as_secs();
         Moment(STARTED.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)))
     }
 }

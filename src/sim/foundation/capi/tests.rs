@@ -1,4 +1,5 @@
 use reqwest::header::AUTHORIZATION;
+use serde_json::Value;
 
 use super::*;
 use crate::sim::foundation::testing::*;
@@ -105,9 +106,7 @@ async fn lists_are_filtered_and_ordered() {
     let capi = foundation.capi();
     fill(&foundation).await;
     let made = capi.lock().clock.now().to_string();
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(3600)).await;
-    tokio::time::resume();
+    capi.go_ahead(Duration::from_secs(3600));
     let renamed = App { name: "a".into(), ..capi.apps().swap_remove(2) };
     capi.put_app(App { labels: [("team".to_owned(), "x".to_owned())].into(), ..renamed });
     capi.put_space(Space { name: "renamed".into(), ..capi.space("space1").unwrap() });
