@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::de::DeserializeOwned;
+use tokio::task::spawn_blocking;
 use url::Url;
 
 use self::answers::{AnyResource, Errors, Variables};
@@ -29,8 +30,10 @@ use crate::nozzle::cf::http::{HttpFault, Reply, shown};
 use crate::nozzle::cf::root::below;
 use crate::nozzle::cf::{CfError, Foundation, retry_after};
 
-/// A page of 1,000 apps with their spaces and orgs is about 2 MiB.
+/// A page of 500 apps with their spaces and orgs is about 1 MiB.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A longer body takes more than a fraction of a millisecond to read.
+const BODY_BYTES_AT_ONCE: usize = 64 * 1024;
 /// Tries of one call: after a refused token, a failure, or a pause the peer asked for.
 const ATTEMPTS: u32 = 3;
 /// After a 429 that does not say.
@@ -193,7 +196,7 @@ impl CloudController {
     }
 
     /// What of a kind was changed since, the earliest change first.
-    pub(super) async fn changed<T: DeserializeOwned>(
+    pub(super) async fn changed<T: DeserializeOwned + Send + 'static>(
         &self,
         kind: &'static str,
         since: Moment,
@@ -285,7 +288,7 @@ impl CloudController {
     }
 
     /// Asks for spaces and orgs along with apps, where the server can.
-    async fn including<T: DeserializeOwned>(
+    async fn including<T: DeserializeOwned + Send + 'static>(
         &self,
         call: Call,
         url: Url,
@@ -320,7 +323,7 @@ impl CloudController {
         if self.outage.is_away() && call != Call::Probe { Err(CallError::Away) } else { Ok(()) }
     }
 
-    async fn get<T: DeserializeOwned>(&self, call: Call, url: Url) -> Result<T, CallError> {
+    async fn get<T: DeserializeOwned + Send + 'static>(&self, call: Call, url: Url) -> Result<T, CallError> {
         let mut attempt = 1;
         loop {
             let (error, again) = match self.attempt(call, &url).await {
@@ -337,7 +340,7 @@ impl CloudController {
                     self.outage.failed();
                     (CallError::Failed { url: shown(&url), status: 401 }, Some(Duration::ZERO))
                 }
-                Ok(reply) => match read(&url, &reply) {
+                Ok(reply) => match read_aside(&url, reply).await {
                     Ok(answer) => {
                         self.outage.answered();
                         return Ok(answer);
@@ -398,6 +401,19 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Reads a reply; a long one beside the threads that carry events.
+async fn read_aside<T>(url: &Url, reply: Reply) -> Result<T, CallError>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    if reply.body.len() < BODY_BYTES_AT_ONCE {
+        return read(url, &reply);
+    }
+    let (url, status) = (url.clone(), reply.status.as_u16());
+    let failed = CallError::Failed { url: shown(&url), status };
+    spawn_blocking(move || read(&url, &reply)).await.unwrap_or(Err(failed))
 }
 
 fn read<T: DeserializeOwned>(url: &Url, reply: &Reply) -> Result<T, CallError> {

@@ -25,6 +25,9 @@ use super::{ENVIRONMENT_READS_MAX, NAME_LOOK_UPS_MAX, Settings, Shared};
 use crate::clock::millis;
 use crate::nozzle::cf::backoff;
 
+/// Apps taken into the table under one lock.
+const LEARN_APPS_MAX: usize = 100;
+
 /// How long failures are left alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
@@ -59,6 +62,8 @@ pub(super) struct Timing {
     review: Duration,
     /// How often what is new is written to the file.
     save: Duration,
+    /// The pause after a page when all apps are listed again.
+    page_pause: Duration,
 }
 
 impl Default for Timing {
@@ -70,7 +75,7 @@ impl Default for Timing {
             brief: Duration::from_millis(200),
         };
         let (probe, review) = (Duration::from_secs(10), Duration::from_secs(5));
-        Self { retry, probe, review, save: Duration::from_secs(10) }
+        Self { retry, probe, review, save: Duration::from_secs(10), page_pause: list::PAGE_PAUSE }
     }
 }
 
@@ -81,7 +86,8 @@ impl Timing {
         let (min, lasting) = (Duration::from_millis(5), Duration::from_secs(600));
         let retry = Retry { min, max: Duration::from_millis(20), lasting, brief: Duration::from_millis(1) };
         let quick = Duration::from_millis(5);
-        Self { retry, probe: quick, review: Duration::from_secs(5), save: quick }
+        let review = Duration::from_secs(5);
+        Self { retry, probe: quick, review, save: quick, page_pause: quick }
     }
 }
 
@@ -146,7 +152,9 @@ impl Engine {
             self.places.fill_known(&mut facts, now);
             (Arc::from(app.guid), facts)
         });
-        self.shared.table.learn(apps.collect(), pass, now)
+        let apps: Vec<_> = apps.collect();
+        // In small parts: workers may ask in between.
+        apps.chunks(LEARN_APPS_MAX).map(|apps| self.shared.table.learn(apps, pass, now)).sum()
     }
 
     fn learn_places(&self, included: Included) {

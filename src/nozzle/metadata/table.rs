@@ -192,15 +192,15 @@ impl Table {
 
     /// Takes apps from a list; `pass` is the number of the pass through all apps, if it is one. Returns
     /// how many apps there was no room for.
-    pub(super) fn learn(&self, apps: Vec<(Arc<str>, Facts)>, pass: Option<u32>, now: Instant) -> usize {
+    pub(super) fn learn(&self, apps: &[(Arc<str>, Facts)], pass: Option<u32>, now: Instant) -> usize {
         let (mut skipped, mut changed) = (0, false);
         let mut inner = self.write();
         let Inner { entries, dirty } = &mut *inner;
         for (id, facts) in apps {
             let full = entries.len() >= self.apps_max;
-            let entry = match entries.get_mut(&id) {
+            let entry = match entries.get_mut(id) {
                 Some(entry) => {
-                    changed |= entry.learn(facts, now, &self.rules);
+                    changed |= entry.learn(facts.clone(), now, &self.rules);
                     entry
                 }
                 // A list never displaces an app that events ask for.
@@ -209,12 +209,13 @@ impl Table {
                     continue;
                 }
                 None => {
-                    entries.entry(Arc::clone(&id)).or_insert_with(|| Entry::listed(facts, now, &self.rules))
+                    let entry = Entry::listed(facts.clone(), now, &self.rules);
+                    entries.entry(Arc::clone(id)).or_insert(entry)
                 }
             };
             entry.pass = pass.unwrap_or(entry.pass);
             if entry.take_unsaved() {
-                dirty.push(id);
+                dirty.push(Arc::clone(id));
             }
         }
         drop(inner);

@@ -8,11 +8,9 @@ use serde_json::Value;
 use crate::nozzle::metadata::app::{Environment, Facts, Labels, is_index};
 use crate::nozzle::metadata::moment::Moment;
 
-/// The label and environment variable that choose an app's index.
+/// The environment variable that chooses an app's index.
 const INDEX_KEY: &str = "SPLUNK_INDEX";
-/// The label that chooses the sourcetype of an app's events.
-const SOURCETYPE_KEY: &str = "SPLUNK_SOURCETYPE";
-/// The label and environment variable that mute an app when their value is exactly `true`.
+/// The environment variable that mutes an app when its value is exactly `true`.
 const MUTE_KEY: &str = "F2S_DISABLE_LOGGING";
 /// What is kept of the API's own words.
 const REASON_CHARS_MAX: usize = 200;
@@ -104,9 +102,10 @@ pub(in super::super) struct AppResource {
 impl AppResource {
     /// What the app says about itself; its space's name and org are still to be found.
     pub(in super::super) fn facts(&self) -> Facts {
-        let label = |key| self.metadata.labels.get(key).and_then(Value::as_str);
-        let index = label(INDEX_KEY);
-        let sourcetype = label(SOURCETYPE_KEY).filter(|text| is_index(text) && !text.trim().is_empty());
+        let labels = &self.metadata.labels;
+        let index = labels.index.as_ref().and_then(Value::as_str);
+        let sourcetype = labels.sourcetype.as_ref().and_then(Value::as_str);
+        let sourcetype = sourcetype.filter(|text| is_index(text) && !text.trim().is_empty());
         Facts {
             name: Arc::from(&*self.name),
             space_guid: self.relationships.space.guid(),
@@ -114,7 +113,7 @@ impl AppResource {
                 index: index.filter(|index| is_index(index)).map(Arc::from),
                 index_refused: index.is_some_and(|index| !is_index(index)),
                 sourcetype: sourcetype.map(Arc::from),
-                muted: label(MUTE_KEY) == Some("true"),
+                muted: labels.mute.as_ref().and_then(Value::as_str) == Some("true"),
             },
             updated_at: self.updated_at(),
             ..Facts::default()
@@ -146,8 +145,19 @@ struct Reference {
 
 #[derive(Debug, Default, Deserialize)]
 struct ResourceMetadata {
-    #[serde(default)]
-    labels: Value,
+    #[serde(default, deserialize_with = "null_as_default")]
+    labels: ResourceLabels,
+}
+
+/// The labels that mean something here; of the others, apps may have any number.
+#[derive(Debug, Default, Deserialize)]
+struct ResourceLabels {
+    #[serde(default, rename = "SPLUNK_INDEX")]
+    index: Option<Value>,
+    #[serde(default, rename = "SPLUNK_SOURCETYPE")]
+    sourcetype: Option<Value>,
+    #[serde(default, rename = "F2S_DISABLE_LOGGING")]
+    mute: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -165,7 +165,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn follow<T: DeserializeOwned + Dated>(
+    async fn follow<T: DeserializeOwned + Dated + Send + 'static>(
         &self,
         kind: &'static str,
         mark: &mut Mark,

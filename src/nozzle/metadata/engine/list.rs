@@ -1,6 +1,7 @@
 //! A pass through all apps.
 //!
-//! Pages are read several at a time. One that fails is read again later, the others are not; one that
+//! The first pass reads pages several at a time, because every event wants names. Later ones only renew
+//! what is known, and take their time, so that nobody notices. A page that fails is read again later, the others are not; one that
 //! is too much for the server is read in halves. New apps come last in the list, so that pages stay what
 //! they were; of an app that slips through when another one is deleted, events ask by themselves.
 
@@ -15,13 +16,15 @@ use super::{Engine, Marks};
 use crate::nozzle::metadata::ListStats;
 use crate::nozzle::metadata::cloud_controller::{AppResource, CallError, Page};
 
-/// Apps on a page.
-const PAGE_APPS: u64 = 1000;
+/// Apps on a page: about a megabyte, and some tenths of a second of the server's time.
+const PAGE_APPS: u64 = 512;
 /// A smaller page is not tried.
-const PAGE_APPS_MIN: u64 = 100;
-/// Pages under way at the same time.
+const PAGE_APPS_MIN: u64 = 64;
+/// Pages under way at the same time in the first pass.
 const PAGES_AT_ONCE: usize = 4;
-/// A list of more pages (10 million apps) is not one.
+/// The pause after a page in later passes: about a minute for 50,000 apps.
+pub(super) const PAGE_PAUSE: Duration = Duration::from_millis(500);
+/// A list of more pages (5 million apps) is not one.
 const PAGES_MAX: u64 = 10_000;
 /// Failures of a page after which it is read in halves.
 const FAILURES_WHOLE_MAX: u32 = 2;
@@ -66,8 +69,10 @@ impl Engine {
         let mut todo = VecDeque::from([Part::whole(1)]);
         let mut planned = 1;
         let mut under_way = FuturesUnordered::new();
+        let (at_once, pause) =
+            if before.passes == 0 { (PAGES_AT_ONCE, Duration::ZERO) } else { (1, self.timing.page_pause) };
         loop {
-            while under_way.len() < PAGES_AT_ONCE
+            while under_way.len() < at_once
                 && let Some(part) = todo.pop_front()
             {
                 under_way.push(self.part(part));
@@ -80,6 +85,7 @@ impl Engine {
                     todo.extend((planned + 1..=pages).map(Part::whole));
                     planned = planned.max(pages);
                     self.take(page, pass);
+                    sleep(pause).await;
                 }
                 Err(error) => {
                     self.shared.list().failures += 1;
@@ -156,7 +162,7 @@ mod tests {
         }
         assert_eq!(parts.len(), 8);
         let apps: Vec<_> = parts.iter().flat_map(|p| (p.page - 1) * p.apps..p.page * p.apps).collect();
-        assert_eq!(apps, (2000..3000).collect::<Vec<_>>());
-        assert!(parts.iter().all(|part| part.apps == 125));
+        assert_eq!(apps, (1024..1536).collect::<Vec<_>>());
+        assert!(parts.iter().all(|part| part.apps == PAGE_APPS_MIN));
     }
 }

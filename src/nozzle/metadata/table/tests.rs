@@ -51,7 +51,7 @@ impl Bench {
     }
 
     fn learn(&self, id: &str, facts: Facts) {
-        assert_eq!(self.table.learn(vec![(id.into(), facts)], None, self.now), 0);
+        assert_eq!(self.table.learn(&[(id.into(), facts)], None, self.now), 0);
     }
 
     fn environment(&self, index: Option<&str>) {
@@ -315,8 +315,8 @@ fn a_space_or_org_that_is_renamed_renames_its_apps() {
 #[test]
 fn apps_that_left_the_list_are_forgotten_when_nobody_asks() {
     let mut bench = Bench::new(settings(), 10, 10);
-    let listed = |ids: [usize; 2]| ids.map(|n| (id(n).into(), facts("app"))).into();
-    bench.table.learn(listed([1, 2]), Some(1), bench.now);
+    let listed = |ids: [usize; 2]| ids.map(|n| (id(n).into(), facts("app")));
+    bench.table.learn(&listed([1, 2]), Some(1), bench.now);
     bench.learn(&id(3), facts("found by itself"));
     let known = |bench: &Bench| {
         (1..4).filter(|&n| bench.table.read().entries.contains_key(id(n).as_str())).collect::<Vec<_>>()
@@ -325,7 +325,7 @@ fn apps_that_left_the_list_are_forgotten_when_nobody_asks() {
     bench.pass(SECOND * 3600);
     bench.lookup(&id(3));
     bench.pass(SECOND);
-    bench.table.learn(listed([2, 4]), Some(2), bench.now);
+    bench.table.learn(&listed([2, 4]), Some(2), bench.now);
     assert_eq!(bench.table.forget_unlisted(2, bench.now), 1);
     assert_eq!(known(&bench), [2, 3]);
 }
@@ -470,8 +470,8 @@ fn a_full_queue_costs_readers_no_exclusive_lock() {
 #[test]
 fn those_not_asked_for_the_longest_make_room() {
     let mut bench = Bench::new(settings(), 4, 10);
-    let listed = (0..3).map(|n| (id(n).into(), facts("app"))).collect();
-    assert_eq!(bench.table.learn(listed, None, bench.now), 0);
+    let listed: Vec<_> = (0..3).map(|n| (id(n).into(), facts("app"))).collect();
+    assert_eq!(bench.table.learn(&listed, None, bench.now), 0);
     for n in [2, 0] {
         bench.pass(SECOND);
         assert!(matches!(bench.lookup(&id(n)), Lookup::Known(_)));
@@ -485,7 +485,7 @@ fn those_not_asked_for_the_longest_make_room() {
         assert_eq!(kept(&bench), expected);
     }
     // The list never takes the place of what events ask for, and a look-up under way never goes.
-    assert_eq!(bench.table.learn(vec![(A.into(), facts("a"))], None, bench.now), 1);
+    assert_eq!(bench.table.learn(&[(A.into(), facts("a"))], None, bench.now), 1);
     assert!(matches!(bench.lookup(&id(6)), Lookup::Pending(_)));
     assert!(matches!(bench.lookup(&id(7)), Lookup::Unavailable));
     assert_eq!(kept(&bench), [3, 4, 5, 6]);
@@ -495,8 +495,8 @@ fn those_not_asked_for_the_longest_make_room() {
 #[test]
 fn a_large_table_makes_room_in_shares() {
     let bench = Bench::new(settings(), 640, 10);
-    let listed = (0..640).map(|n| (id(n).into(), facts("app"))).collect();
-    assert_eq!(bench.table.learn(listed, None, bench.now), 0);
+    let listed: Vec<_> = (0..640).map(|n| (id(n).into(), facts("app"))).collect();
+    assert_eq!(bench.table.learn(&listed, None, bench.now), 0);
     assert!(matches!(bench.lookup(&id(640)), Lookup::Pending(_)));
     assert_eq!((bench.table.evicted(), bench.table.census().entries), (10, 631));
 }

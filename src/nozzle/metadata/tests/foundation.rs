@@ -172,7 +172,7 @@ async fn all_apps_are_known_for_a_hundredth_of_the_calls() {
     assert_eq!(world.wrong(), [""; 0]);
     let calls = world.calls();
     assert!(calls * 100 <= go_nozzle_calls(APPS), "{calls} calls");
-    assert_eq!(calls, 3 + APPS as u64 / 1000, "pages, and what changed last of each kind");
+    assert_eq!(calls, 3 + APPS.div_ceil(512) as u64, "pages, and what changed last of each kind");
 }
 
 #[tokio::test]
