@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::hec::GateState;
+use crate::nozzle::metadata::{CallStats, MetadataStats};
 use crate::nozzle::status::Status;
 
 /// What the format is called.
@@ -69,8 +70,37 @@ pub(super) fn render(status: &Status) -> String {
     );
     page.counter("nozzle_hec_sent_bytes_total", "Bytes of bodies as sent.", status.hec.counters.bytes_wire);
     page.gauge("nozzle_hec_open", "1 if HEC takes events.", u8::from(status.hec.gate == GateState::Open));
+    metadata(&mut page, &status.metadata);
     page.gauge("nozzle_ready", "1 if the nozzle does its work.", u8::from(status.not_ready.is_empty()));
     page.0
+}
+
+fn metadata(page: &mut Page, metadata: &MetadataStats) {
+    let CallStats { apps, batches, pages, changes, environments, spaces, organizations, probes } =
+        metadata.calls;
+    let calls = [
+        ("app", apps),
+        ("apps_by_guid", batches),
+        ("list", pages),
+        ("changes", changes),
+        ("environment", environments),
+        ("space", spaces),
+        ("organization", organizations),
+        ("probe", probes),
+    ];
+    let calls = calls.map(|(kind, n)| (kind.to_owned(), n)).into();
+    page.counters("nozzle_cloud_controller_calls_total", "Requests for names and indexes.", "kind", &calls);
+    page.counter(
+        "nozzle_cloud_controller_failures_total",
+        "Requests for names and indexes without an answer.",
+        metadata.failures,
+    );
+    page.gauge(
+        "nozzle_cloud_controller_away",
+        "1 if the Cloud Controller does not answer.",
+        u8::from(metadata.away),
+    );
+    page.gauge("nozzle_apps_known", "Apps whose names are known.", metadata.known);
 }
 
 #[derive(Default)]
