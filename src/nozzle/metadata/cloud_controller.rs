@@ -8,6 +8,8 @@
 //! Answers are read tolerantly: what is absent or null is empty, what is not needed is skipped.
 
 mod answers;
+mod error;
+mod reply;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,32 +18,29 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::de::DeserializeOwned;
-use tokio::task::spawn_blocking;
 use url::Url;
 
-use self::answers::{AnyResource, Errors, Variables};
+use self::answers::{AnyResource, Variables};
 pub(super) use self::answers::{
     AppAnswer, AppResource, Dated, Included, OrgResource, Page, Read, SpaceResource,
 };
+pub(super) use self::error::CallError;
+use self::reply::read_aside;
 use super::moment::Moment;
 use super::outage::Outage;
 use super::pacer::{Pacer, Purpose};
-use crate::nozzle::cf::http::{HttpFault, Reply, shown};
+use crate::nozzle::cf::http::{Reply, shown};
 use crate::nozzle::cf::root::below;
 use crate::nozzle::cf::{CfError, Foundation, retry_after};
 
 /// A page of 500 apps with their spaces and orgs is about 1 MiB.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// A longer body takes more than a fraction of a millisecond to read.
-const BODY_BYTES_AT_ONCE: usize = 64 * 1024;
 /// Tries of one call: after a refused token, a failure, or a pause the peer asked for.
 const ATTEMPTS: u32 = 3;
 /// After a 429 that does not say.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(5);
 /// A longer pause is not believed; asking once more is cheap.
 const THROTTLED_PAUSE_MAX: Duration = Duration::from_secs(300);
-/// Cloud Controller's error code for "no such resource".
-const RESOURCE_NOT_FOUND: i64 = 10010;
 
 /// The kinds of calls, as counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,66 +67,12 @@ impl Call {
     }
 }
 
-/// Why a call brought nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
-    /// Cloud Controller itself says that there is no such thing.
-    #[error("{url}: not found")]
-    NotFound { url: String },
-    /// The request, or the client's right to make it, is refused: soon again is no use.
-    #[error("{url} answered {status}: {reason}")]
-    Refused { url: String, status: u16, reason: String },
-    /// Anything that may pass: 5xx, a broken answer.
-    #[error("{url} answered {status}, expected 200 and JSON")]
-    Failed { url: String, status: u16 },
-    /// No answer, or no token to ask with.
-    #[error(transparent)]
-    Foundation(#[from] CfError),
-    /// Not asked: the calls before brought no answer.
-    #[error("the cloud controller does not answer, not asked")]
-    Away,
-}
-
-impl CallError {
-    /// Whether a smaller question may bring an answer.
-    pub(super) fn is_too_much(&self) -> bool {
-        match self {
-            Self::Failed { .. } => true,
-            Self::Foundation(CfError::Http(error)) => {
-                matches!(error.fault, HttpFault::Timeout | HttpFault::TooLarge { .. })
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether Cloud Controller itself, and not something in between, has said so.
-    fn is_answer(&self) -> bool {
-        self.is_lasting()
-    }
-
-    /// Whether the next moment may bring what this one did not, and waiting for it has not taken long.
-    fn is_brief(&self) -> bool {
-        match self {
-            Self::Failed { .. } => true,
-            Self::Foundation(CfError::Http(error)) => {
-                matches!(error.fault, HttpFault::Connect(_) | HttpFault::Exchange(_))
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether it will take more than a moment until asking again can help.
-    pub(super) fn is_lasting(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Refused { .. })
-    }
-}
-
 /// Cloud Controller, with everything that bounds its use.
 #[derive(Debug)]
 pub(super) struct CloudController {
     foundation: Foundation,
     pacer: Pacer,
-    outage: Arc<Outage>,
+    outage: Outage,
     /// The shortest pause before a call is tried again.
     retry_pause: Duration,
     calls: [AtomicU64; CALL_KINDS],
@@ -143,7 +88,7 @@ impl CloudController {
         Self {
             foundation,
             pacer: Pacer::new(calls_per_second),
-            outage: Arc::new(Outage::new()),
+            outage: Outage::new(),
             retry_pause,
             calls: Default::default(),
             under_way: AtomicU64::new(0),
@@ -345,7 +290,8 @@ impl CloudController {
                         self.outage.answered();
                         return Ok(answer);
                     }
-                    Err(error) if error.is_answer() => {
+                    // Cloud Controller itself, and nothing in between, has said so.
+                    Err(error) if error.is_lasting() => {
                         self.outage.answered();
                         (error, None)
                     }
@@ -400,37 +346,5 @@ impl<'a> UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Reads a reply; a long one beside the threads that carry events.
-async fn read_aside<T>(url: &Url, reply: Reply) -> Result<T, CallError>
-where
-    T: DeserializeOwned + Send + 'static,
-{
-    if reply.body.len() < BODY_BYTES_AT_ONCE {
-        return read(url, &reply);
-    }
-    let (url, status) = (url.clone(), reply.status.as_u16());
-    let failed = CallError::Failed { url: shown(&url), status };
-    spawn_blocking(move || read(&url, &reply)).await.unwrap_or(Err(failed))
-}
-
-fn read<T: DeserializeOwned>(url: &Url, reply: &Reply) -> Result<T, CallError> {
-    let (shown, status) = (shown(url), reply.status.as_u16());
-    let failed = |url| CallError::Failed { url, status };
-    match status {
-        200 => serde_json::from_slice(&reply.body).map_err(|_| failed(shown)),
-        401 | 429 => Err(failed(shown)),
-        400..500 => {
-            let errors: Errors = serde_json::from_slice(&reply.body).unwrap_or_default();
-            // A 404 without the code comes from a router or proxy: the API is away, not the app.
-            match (status, errors.has(RESOURCE_NOT_FOUND)) {
-                (404, true) => Err(CallError::NotFound { url: shown }),
-                (404, false) => Err(failed(shown)),
-                _ => Err(CallError::Refused { url: shown, status, reason: errors.reason() }),
-            }
-        }
-        _ => Err(failed(shown)),
     }
 }

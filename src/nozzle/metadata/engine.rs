@@ -75,7 +75,7 @@ impl Default for Timing {
             brief: Duration::from_millis(200),
         };
         let (probe, review) = (Duration::from_secs(10), Duration::from_secs(5));
-        Self { retry, probe, review, save: Duration::from_secs(10), page_pause: list::PAGE_PAUSE }
+        Self { retry, probe, review, save: review, page_pause: list::PAGE_PAUSE }
     }
 }
 

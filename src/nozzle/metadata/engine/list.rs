@@ -64,6 +64,10 @@ impl Engine {
         while let Err(error) = self.mark(marks).await {
             failures += 1;
             self.log.list("what changed last", &error);
+            if error.is_lasting() {
+                // Then the changes since ever are read once, or nothing tells of them at all.
+                break;
+            }
             self.pause_after(&error, failures).await;
         }
         let mut todo = VecDeque::from([Part::whole(1)]);
