@@ -196,6 +196,7 @@ fn start_nozzle(
         .env("EVENTS", "LogMessage")
         .env("ADD_APP_INFO", "AppName,OrgName,OrgGuid,SpaceName,SpaceGuid")
         .env("USE_ENV_VAR_FOR_SPLUNK_INDEX", "false")
+        .env("BOLTDB_PATH", "off")
         .env("HEC_COMPRESSION", if scenario.gzip { "gzip" } else { "off" })
         .env("LOGGREGATOR_SOURCE", &scenario.source)
         .env("LOG_LEVEL", "warn");

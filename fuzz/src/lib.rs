@@ -23,7 +23,7 @@ static ENCODER: LazyLock<Encoder> = LazyLock::new(|| {
 /// Writes an event with all options on; whatever it holds, each event written must be one JSON value.
 pub fn encode(event: &Event<'_>) -> Vec<Value> {
     let mut batch = Batch::new(Arc::from("main"), 0);
-    let context = Context { names: &[], app_index: Some("x"), arrived: UnixNanos(1 << 60), flow: 0 };
+    let context = Context { names: &[], app_index: Some("x"), app_sourcetype: Some("y"), arrived: UnixNanos(1 << 60), flow: 0 };
     let written = ENCODER.encode(event, &context, &mut batch);
     let mut start = 0;
     let mut events = Vec::new();

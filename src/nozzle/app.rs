@@ -346,7 +346,7 @@ fn stages(config: &Config, metadata: Metadata, encoder: Encoder, upstream: Arc<U
     };
     Stages::new(
         Enricher::new(metadata),
-        Parking::new(config.metadata.wait, PARKING_BYTES_MAX / config.workers.get()),
+        Parking::new(config.metadata.settings.wait, PARKING_BYTES_MAX / config.workers.get()),
         encoder,
         Batcher::new(limits, Arc::from(config.shape.index.as_str())),
         upstream,

@@ -141,6 +141,8 @@ impl Peers {
                 "LogMessage,HttpStartStop,ValueMetric,CounterEvent,ContainerMetric,Error,Event".to_owned(),
             ),
             ("ADD_APP_INFO", "AppName,OrgName,OrgGuid,SpaceName,SpaceGuid".to_owned()),
+            // Made-up apps are of no use to anybody later.
+            ("BOLTDB_PATH", "off".to_owned()),
         ];
         match options.source {
             DemoSource::Grpc => environment.extend([

@@ -126,6 +126,8 @@ pub struct Context<'a> {
     pub names: &'a [u8],
     /// The app's own index, if it has one; shown in the event as the Go nozzle did.
     pub app_index: Option<&'a str>,
+    /// The sourcetype the app asks for; for its log lines only.
+    pub app_sourcetype: Option<&'a str>,
     /// When the envelope was read.
     pub arrived: UnixNanos,
     /// Whose events are shed together when there is no room: the same for all of an app.

@@ -21,7 +21,8 @@ pub struct Enricher {
     known: HashMap<Box<[u8]>, Option<usize>, RandomState>,
     apps: Vec<Arc<App>>,
     generation: u64,
-    /// Whether something has changed since [`Enricher::take_news`].
+    seen: u64,
+    /// Whether a look-up may have ended since [`Enricher::take_news`].
     news: bool,
 }
 
@@ -35,22 +36,30 @@ pub enum Enrichment<'a> {
     /// Nothing is known for the time being: the look-up failed, takes long, or could not be queued.
     Unavailable,
     /// A look-up of this app is under way.
-    Pending(&'a str),
+    Pending {
+        /// The app's id.
+        id: &'a str,
+        /// What is known by now, for an event that cannot wait.
+        so_far: Option<Arc<App>>,
+    },
 }
 
 impl Enricher {
     /// A view with nothing in it yet.
     pub fn new(metadata: Metadata) -> Self {
-        let generation = metadata.generation();
-        Self { metadata, known: HashMap::default(), apps: Vec::new(), generation, news: false }
+        let (generation, seen) = (metadata.generation(), metadata.news());
+        Self { metadata, known: HashMap::default(), apps: Vec::new(), generation, seen, news: false }
     }
 
     /// Forgets what may have changed. Called once for each group of frames.
     pub fn refresh(&mut self) {
-        let generation = self.metadata.generation();
+        let (generation, seen) = (self.metadata.generation(), self.metadata.news());
+        if seen != self.seen {
+            self.seen = seen;
+            self.news = true;
+        }
         if generation != self.generation {
             self.generation = generation;
-            self.news = true;
             self.forget();
         }
     }
@@ -65,9 +74,9 @@ impl Enricher {
         std::mem::take(&mut self.news)
     }
 
-    /// Waits until something has changed since the last [`Enricher::refresh`]. Cancel safe.
+    /// Waits until a look-up may have ended since the last [`Enricher::refresh`]. Cancel safe.
     pub async fn changed(&self) {
-        self.metadata.changed(self.generation).await;
+        self.metadata.changed(self.seen).await;
     }
 
     /// What is known about an app. Asks for a look-up if need be, without waiting for it.
@@ -94,7 +103,7 @@ impl Enricher {
             Lookup::Known(app) => Some(app),
             Lookup::Missing => None,
             Lookup::Unavailable => return Err(Enrichment::Unavailable),
-            Lookup::Pending => return Err(Enrichment::Pending(text)),
+            Lookup::Pending(so_far) => return Err(Enrichment::Pending { id: text, so_far }),
         };
         if self.known.len() >= APPS_MAX {
             self.forget();
@@ -109,7 +118,7 @@ impl Enricher {
 
     /// Whether a look-up of this app is under way.
     pub fn is_pending(&mut self, id: &str) -> bool {
-        matches!(self.app(id.as_bytes()), Enrichment::Pending(_))
+        matches!(self.app(id.as_bytes()), Enrichment::Pending { .. })
     }
 }
 
@@ -133,7 +142,7 @@ mod tests {
         let (metadata, task) = Metadata::start(settings(), fake.foundation(), CancellationToken::new());
         let mut enricher = Enricher::new(metadata.clone());
         let settled = async {
-            while [KNOWN, DELETED].iter().any(|id| matches!(enricher.app(id), Enrichment::Pending(_))) {
+            while [KNOWN, DELETED].iter().any(|id| matches!(enricher.app(id), Enrichment::Pending { .. })) {
                 enricher.changed().await;
                 enricher.refresh();
             }

@@ -78,7 +78,7 @@ fn report(before: &Snapshot, after: &Snapshot) {
     if unenriched > 0 {
         tracing::warn!(
             events = unenriched,
-            next_step = "see metadata in /status.json: with failures, look for their warnings; without, raise METADATA_RATE or METADATA_WAIT",
+            next_step = "see metadata in /status.json: with away or failures, look for their warnings; without, raise METADATA_RATE or METADATA_WAIT",
             "events went out without a look-up of their app, or of the index in its environment: names come from tags only or its own index was not applied, nor its muting if the app is not known"
         );
     }

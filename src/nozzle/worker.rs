@@ -365,18 +365,20 @@ impl Stages {
             AppId::None => Enrichment::Unknown,
             _ => self.enricher.app(event.app.text()),
         };
+        let so_far;
         let (app, unenriched) = match enrichment {
             Enrichment::Known(app) => (Some(app), app.index_unread),
             Enrichment::Unknown => (None, false),
             Enrichment::Unavailable => (None, true),
-            Enrichment::Pending(id) => {
+            Enrichment::Pending { id, so_far: known } => {
                 let parked = !passage.parked_before
                     && self.parking.park(id, passage.kind, passage.arrived, bytes, passage.now);
                 if parked {
                     intake.parked += 1;
                     return;
                 }
-                (None, true)
+                so_far = known;
+                (so_far.as_deref(), true)
             }
         };
         if app.is_some_and(|app| app.muted) {
@@ -387,6 +389,7 @@ impl Stages {
         let context = Context {
             names: app.map_or(&[][..], |app| &app.fragment),
             app_index: index.map(AsRef::as_ref),
+            app_sourcetype: app.and_then(|app| app.sourcetype.as_deref()),
             arrived: passage.arrived,
             flow: self.encoder.flow(event),
         };

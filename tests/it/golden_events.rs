@@ -137,7 +137,7 @@ fn app(case: &Value) -> (Vec<u8>, String) {
 fn events(encoder: &Encoder, case: &Value, frame: &[u8], version: u8) -> Result<Vec<Value>, String> {
     let (names, index) = app(case);
     let app_index = case["expected_hec_event"]["event"]["info_splunk_index"].as_str();
-    let context = Context { names: &names, app_index, arrived: ARRIVED, flow: 0 };
+    let context = Context { names: &names, app_index, app_sourcetype: None, arrived: ARRIVED, flow: 0 };
     let mut batch = Batch::new(Arc::from(index), 0);
     let mut write = |event: &Event<'_>| {
         if encoder.wants(event) {

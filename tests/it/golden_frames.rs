@@ -242,7 +242,7 @@ pub(crate) fn encoder() -> Encoder {
 /// The events of one envelope, parsed back.
 pub(crate) fn events(encoder: &Encoder, event: &Event<'_>) -> Vec<Value> {
     let mut batch = Batch::new(Arc::from("main"), 0);
-    let context = Context { names: &[], app_index: None, arrived: ARRIVED, flow: 0 };
+    let context = Context { names: &[], app_index: None, app_sourcetype: None, arrived: ARRIVED, flow: 0 };
     let written = encoder.encode(event, &context, &mut batch);
     let events: Vec<Value> = serde_json::Deserializer::from_slice(batch.body())
         .into_iter()
@@ -334,7 +334,8 @@ fn a_text_that_is_cut_keeps_what_fits() {
         let envelope = v2::Envelope::parse(&bytes).unwrap();
         let event = Event::from_v2(&envelope).unwrap().unwrap();
         let mut batch = Batch::new(Arc::from("main"), 0);
-        let context = Context { names: &[], app_index: None, arrived: UnixNanos::now(), flow: 0 };
+        let context =
+            Context { names: &[], app_index: None, app_sourcetype: None, arrived: UnixNanos::now(), flow: 0 };
         assert_eq!(encoder.encode(&event, &context, &mut batch).truncated, 1);
         assert!(batch.committed() <= 10_000, "{filler:?}: {}", batch.committed());
         assert!(batch.committed() > 9_000, "{filler:?}: {}", batch.committed());

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use crate::hec::status::EndpointStatus;
 use crate::hec::{self, GateState};
+use crate::nozzle::metadata::{CallStats, MetadataStats};
 use crate::nozzle::source::{SourcesStatus, StreamState, WatchStatus};
 use crate::nozzle::status::Status;
 
@@ -98,6 +99,7 @@ pub(super) fn render(status: &Status) -> String {
     page.counter("nozzle_hec_sent_bytes_total", "Bytes of bodies as sent.", status.hec.counters.bytes_wire);
     page.gauge("nozzle_hec_open", "1 if HEC takes events.", u8::from(status.hec.gate == GateState::Open));
     endpoints(&mut page, &status.hec);
+    metadata(&mut page, &status.metadata);
     page.gauge("nozzle_ready", "1 if the nozzle does its work.", u8::from(status.not_ready.is_empty()));
     page.0
 }
@@ -147,6 +149,34 @@ fn streams(page: &mut Page, source: &SourcesStatus) {
     page.counter("nozzle_watch_connects_total", "How often it was opened.", stream.connects);
     page.counter("nozzle_watch_envelopes_total", "Counters and events of the platform read.", read.envelopes);
     page.counter("nozzle_watch_malformed_total", "What of it could not be decoded.", read.malformed);
+}
+
+fn metadata(page: &mut Page, metadata: &MetadataStats) {
+    let CallStats { apps, batches, pages, changes, environments, spaces, organizations, probes } =
+        metadata.calls;
+    let calls = [
+        ("app", apps),
+        ("apps_by_guid", batches),
+        ("list", pages),
+        ("changes", changes),
+        ("environment", environments),
+        ("space", spaces),
+        ("organization", organizations),
+        ("probe", probes),
+    ];
+    let calls = calls.map(|(kind, n)| (kind.to_owned(), n)).into();
+    page.counters("nozzle_cloud_controller_calls_total", "Requests for names and indexes.", "kind", &calls);
+    page.counter(
+        "nozzle_cloud_controller_failures_total",
+        "Requests for names and indexes without an answer.",
+        metadata.failures,
+    );
+    page.gauge(
+        "nozzle_cloud_controller_away",
+        "1 if the Cloud Controller does not answer.",
+        u8::from(metadata.away),
+    );
+    page.gauge("nozzle_apps_known", "Apps whose names are known.", metadata.known);
 }
 
 #[derive(Default)]

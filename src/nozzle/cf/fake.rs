@@ -60,8 +60,6 @@ pub(crate) struct Script {
     pub(crate) broken: HashMap<String, u16>,
     pub(crate) include: bool,
     pub(crate) page_size: usize,
-    /// Where the list says it goes on, instead of the truth.
-    pub(crate) next: Option<String>,
     /// Every request but those to UAA, with its query.
     pub(crate) calls: Vec<String>,
     pub(crate) tokens_given: u32,
@@ -91,7 +89,6 @@ impl Fake {
             broken: HashMap::new(),
             include: true,
             page_size: 500,
-            next: None,
             calls: Vec::new(),
             tokens_given: 0,
             token: String::new(),
@@ -144,13 +141,15 @@ async fn answer(Shared(state): Shared<Arc<State>>, request: Request) -> Response
         state.script.lock().unwrap().calls.push(uri.to_string());
     }
     let mut held = state.held.subscribe();
-    let _ = held.wait_for(|held| held.as_deref() != Some(uri.path())).await;
+    // A few apps by their guids are not the list, though the path is the same.
+    let place = if uri.query().unwrap_or("").contains("guids=") { "/v3/apps?guids" } else { uri.path() };
+    let _ = held.wait_for(|held| held.as_deref() != Some(place)).await;
     let mut script = state.script.lock().unwrap();
-    let scripted = script.failures.get_mut(uri.path()).and_then(VecDeque::pop_front);
+    let scripted = script.failures.get_mut(place).and_then(VecDeque::pop_front);
     if let Some((status, retry_after)) = scripted.filter(|(status, _)| *status != 200) {
         return failure(status, retry_after);
     }
-    if let Some(status) = script.broken.get(uri.path()) {
+    if let Some(status) = script.broken.get(place) {
         return failure(*status, None);
     }
     script.answer(&uri, &headers)
@@ -193,7 +192,7 @@ impl Script {
                 self.token = format!("token-{}", self.tokens_given);
                 Some(json!({"access_token": self.token, "token_type": "bearer", "expires_in": 600}))
             }
-            ["v3", "apps"] => Some(self.page(uri, &base, include)),
+            ["v3", "apps"] => Some(self.page(uri, include)),
             ["v3", "apps", guid] => self.apps.get_key_value(*guid).map(|(guid, app)| {
                 let mut body = resource(guid, app);
                 if include {
@@ -213,20 +212,18 @@ impl Script {
         found.map_or_else(|| error(404, 10010, "Resource not found"), |body| axum::Json(body).into_response())
     }
 
-    fn page(&self, uri: &Uri, base: &str, include: bool) -> Value {
+    fn page(&self, uri: &Uri, include: bool) -> Value {
         let query: HashMap<String, String> =
             url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()).into_owned().collect();
         let number: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
-        let listed: Vec<_> = self.apps.iter().filter(|(_, app)| !app.unlisted).collect();
-        let page: Vec<_> = listed.iter().skip((number - 1) * self.page_size).take(self.page_size).collect();
-        let more = number * self.page_size < listed.len();
-        let next = more.then(|| {
-            let include = if include { "&include=space.organization" } else { "" };
-            let truth = format!("{base}/v3/apps?page={}&per_page=500{include}", number + 1);
-            json!({"href": self.next.clone().unwrap_or(truth)})
-        });
+        let size: usize = query["per_page"].parse().unwrap();
+        let size = size.min(self.page_size);
+        let wanted =
+            |guid: &str| query.get("guids").is_none_or(|guids| guids.split(',').any(|one| one == guid));
+        let listed: Vec<_> = self.apps.iter().filter(|(guid, app)| !app.unlisted && wanted(guid)).collect();
+        let page: Vec<_> = listed.iter().skip((number - 1) * size).take(size).collect();
         let mut body = json!({
-            "pagination": {"total_results": listed.len(), "next": next},
+            "pagination": {"total_results": listed.len(), "total_pages": listed.len().div_ceil(size).max(1)},
             "resources": page.iter().map(|(guid, app)| resource(guid, app)).collect::<Vec<_>>(),
         });
         if include {

@@ -245,7 +245,7 @@ fn agrees(key: &str, recorded: &Value, case: &Case, config: &Config) -> bool {
         "refresh-splunk-connection" => unused("REFRESH_SPLUNK_CONNECTION"),
         "memory-ballast-size" => unused("MEMORY_BALLAST_SIZE"),
         "queue-size" => unused("CONSUMER_QUEUE_SIZE"),
-        "boltdb-path" => unused("BOLTDB_PATH"),
+        "boltdb-path" => given("BOLTDB_PATH").is_none() || text.map(Into::into) == metadata.settings.file,
         "job-host" => unused("JOB_HOST"),
         "splunk-logging-index" => unused("SPLUNK_LOGGING_INDEX"),
         "splunk-metric-index" => unused("SPLUNK_METRIC_INDEX"),

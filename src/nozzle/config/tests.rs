@@ -74,7 +74,7 @@ fn the_least_gives_the_defaults() {
     );
     assert_eq!(config.metadata.settings.org_space_ttl, Duration::from_hours(72));
     assert_eq!(config.metadata.settings.app_limit, None);
-    assert_eq!(config.metadata.wait, Duration::from_secs(2));
+    assert_eq!(config.metadata.settings.wait, Duration::from_secs(2));
     assert_eq!(config.metadata.settings.rate_per_second, 20);
     assert_eq!(fixed(&config.hec.token), "token-s3cr3t");
     assert_eq!(config.hec.compression, Compression::Gzip);

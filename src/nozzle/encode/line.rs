@@ -187,7 +187,13 @@ impl Line<'_> {
         json::string(out, head.ip);
         out.extend_from_slice(b",\"source\":");
         json::string(out, head.job);
-        out.extend_from_slice(shape::sourcetype(event_type));
+        match self.context.app_sourcetype {
+            Some(sourcetype) if event_type == EventType::LogMessage => {
+                out.extend_from_slice(b",\"sourcetype\":");
+                json::string(out, sourcetype.as_bytes());
+            }
+            _ => out.extend_from_slice(shape::sourcetype(event_type)),
+        }
         out.extend_from_slice(object.index);
         out.extend_from_slice(b",\"fields\":{");
         self.write_fields(out, object);

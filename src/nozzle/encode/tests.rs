@@ -69,7 +69,13 @@ fn encode(encoder: &Encoder, envelope: &Envelope, batches: &mut Batches) -> Writ
     let bytes = envelope.encode_to_vec();
     let envelope = v2::Envelope::parse(&bytes).unwrap();
     let event = Event::from_v2(&envelope).unwrap().unwrap();
-    let context = Context { names: &[], app_index: None, arrived: ARRIVED, flow: encoder.flow(&event) };
+    let context = Context {
+        names: &[],
+        app_index: None,
+        app_sourcetype: None,
+        arrived: ARRIVED,
+        flow: encoder.flow(&event),
+    };
     encoder.encode(&event, &context, batches)
 }
 
@@ -208,7 +214,8 @@ fn of_two_metrics_with_one_name_the_last_counts() {
         let envelope = v2::Envelope::parse(&envelope).unwrap();
         let event = Event::from_v2(&envelope).unwrap().unwrap();
         let encoder = Encoder::new(settings());
-        let context = Context { names: &[], app_index: None, arrived: ARRIVED, flow: 0 };
+        let context =
+            Context { names: &[], app_index: None, app_sourcetype: None, arrived: ARRIVED, flow: 0 };
         let mut batches = Batches::new();
         encoder.encode(&event, &context, &mut batches);
         let got: Vec<_> = batches

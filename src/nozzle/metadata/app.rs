@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Settings;
+use super::moment::Moment;
 
 /// The longest index an app may ask for. It stands twice in each event of the app, and nobody but the
 /// app's developer has a say in it: without a bound one app could fill the room for all.
@@ -10,7 +11,7 @@ const INDEX_BYTES_MAX: usize = 255;
 /// What an index has to be, in words.
 pub(super) const INDEX_EXPECTED: &str = "at most 255 bytes without control characters";
 
-/// Whether an app may ask for this index. An empty or blank one is for Splunk to judge.
+/// Whether an app may ask for this index, or sourcetype. An empty or blank one is for Splunk to judge.
 pub(super) fn is_index(text: &str) -> bool {
     text.len() <= INDEX_BYTES_MAX && !text.contains(char::is_control)
 }
@@ -63,6 +64,8 @@ pub struct App {
     /// The index the app asks for, of at most 255 bytes and free of control characters; else as the app
     /// has it, so it may be empty or blank.
     pub index: Option<Arc<str>>,
+    /// The sourcetype the app asks for, bounded like the index and never empty.
+    pub sourcetype: Option<Arc<str>>,
     /// Whether the app may ask for an index that could not be read yet.
     pub index_unread: bool,
     /// Whether the app asks for its events to be dropped.
@@ -70,7 +73,8 @@ pub struct App {
 }
 
 impl App {
-    pub(super) fn new(facts: &Facts, env_index: Option<&Arc<str>>, fields: Fields) -> Self {
+    /// `environment` is `None` if it has not been read.
+    pub(super) fn new(facts: &Facts, environment: Option<&Environment>, settings: &Settings) -> Self {
         let known = |name: &Option<Arc<str>>| name.clone().unwrap_or_default();
         let names = AppNames {
             app: Arc::clone(&facts.name),
@@ -79,9 +83,30 @@ impl App {
             org: known(&facts.org),
             org_guid: known(&facts.org_guid),
         };
-        let index = facts.label_index.as_ref().or(env_index).cloned();
-        Self { fragment: render(&names, fields), names, index, index_unread: false, muted: facts.muted }
+        let labels = &facts.labels;
+        let (label, own) = if settings.index_from_label {
+            (labels.index.clone(), labels.index.is_some() || labels.index_refused)
+        } else {
+            (None, false)
+        };
+        // A label that asks for what cannot be an index still wins: the default applies then.
+        let variable = environment.and_then(|environment| environment.index.clone()).filter(|_| !own);
+        Self {
+            fragment: render(&names, settings.fields),
+            names,
+            index: label.or(variable),
+            sourcetype: labels.sourcetype.clone().filter(|_| settings.sourcetype_from_label),
+            index_unread: !own && environment.is_none() && facts.needs_environment(settings),
+            muted: labels.muted || environment.is_some_and(|environment| environment.muted),
+        }
     }
+}
+
+/// What an app's own environment says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Environment {
+    pub(super) index: Option<Arc<str>>,
+    pub(super) muted: bool,
 }
 
 /// What Cloud Controller says about an app, apart from its environment.
@@ -92,10 +117,18 @@ pub(super) struct Facts {
     pub(super) space: Option<Arc<str>>,
     pub(super) org_guid: Option<Arc<str>>,
     pub(super) org: Option<Arc<str>>,
-    /// The label's index, if labels count.
-    pub(super) label_index: Option<Arc<str>>,
-    /// Whether the label asks for what cannot be an index: then the default applies.
-    pub(super) label_refused: bool,
+    pub(super) labels: Labels,
+    /// When the app, or its environment, was last changed.
+    pub(super) updated_at: Option<Moment>,
+}
+
+/// What an app's labels say, whether the settings let it count or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Labels {
+    pub(super) index: Option<Arc<str>>,
+    /// Whether there is a label that asks for what cannot be an index.
+    pub(super) index_refused: bool,
+    pub(super) sourcetype: Option<Arc<str>>,
     pub(super) muted: bool,
 }
 
@@ -109,9 +142,16 @@ impl Facts {
             || (fields.org_name && self.org.is_none())
     }
 
-    /// Whether the environment can have a say in the app's index.
-    pub(super) fn needs_env(&self, settings: &Settings) -> bool {
-        settings.index_from_env && self.label_index.is_none() && !self.label_refused && !self.muted
+    /// Whether the environment has a say: in the index, or in whether the app is muted.
+    pub(super) fn needs_environment(&self, settings: &Settings) -> bool {
+        settings.index_from_env && !self.labels.muted
+    }
+
+    /// Whether events look the same with these facts.
+    pub(super) fn looks_like(&self, other: &Self) -> bool {
+        let Self { name, space_guid, space, org_guid, org, labels, updated_at: _ } = self;
+        (name, space_guid, space, org_guid, org, labels)
+            == (&other.name, &other.space_guid, &other.space, &other.org_guid, &other.org, &other.labels)
     }
 
     /// Fills names this answer lacks from an earlier one about the same space.
@@ -174,6 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::nozzle::metadata::tests::settings;
 
     proptest! {
         #[test]
@@ -195,6 +236,10 @@ mod tests {
         }
     }
 
+    fn app(facts: &Facts, environment: Option<&Environment>, settings: &Settings) -> App {
+        App::new(facts, environment, settings)
+    }
+
     #[test]
     fn the_fragment_holds_what_is_selected_and_not_empty() {
         let all =
@@ -212,22 +257,47 @@ mod tests {
             ),
         ];
         for (fields, expected) in cases {
-            let app = App::new(&facts(), None, fields);
+            let app = app(&facts(), None, &Settings { fields, ..settings() });
             assert_eq!(std::str::from_utf8(&app.fragment).unwrap(), expected);
         }
     }
 
     #[test]
     fn the_label_wins_over_the_environment() {
-        let (label, env): (Arc<str>, Arc<str>) = ("label".into(), "env".into());
-        for (label, env, expected) in [
-            (Some(&label), Some(&env), Some("label")),
-            (Some(&label), None, Some("label")),
-            (None, Some(&env), Some("env")),
-            (None, None, None),
-        ] {
-            let facts = Facts { label_index: label.cloned(), ..facts() };
-            assert_eq!(App::new(&facts, env, Fields::default()).index.as_deref(), expected);
+        let cases = [
+            // Label, whether it is refused, variable, whether labels count; index, whether it is unread.
+            (Some("label"), false, Some("env"), true, Some("label"), false),
+            (Some("label"), false, None, true, Some("label"), false),
+            (None, false, Some("env"), true, Some("env"), false),
+            (None, true, Some("env"), true, None, false),
+            (None, false, None, true, None, true),
+            (Some("label"), false, Some("env"), false, Some("env"), false),
+            (None, true, None, false, None, true),
+        ];
+        for (label, refused, variable, labels_count, expected, unread) in cases {
+            let settings = Settings { index_from_label: labels_count, index_from_env: true, ..settings() };
+            let labels = Labels { index: label.map(Arc::from), index_refused: refused, ..Labels::default() };
+            let environment = variable.map(|index| Environment { index: Some(index.into()), muted: false });
+            let app = app(&Facts { labels, ..facts() }, environment.as_ref(), &settings);
+            assert_eq!(
+                (app.index.as_deref(), app.index_unread),
+                (expected, unread),
+                "{label:?} {variable:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn labels_and_variables_mute_and_a_label_gives_the_sourcetype() {
+        for (label, variable) in [(false, false), (true, false), (false, true)] {
+            let labels = Labels { muted: label, sourcetype: Some("nginx".into()), ..Labels::default() };
+            let environment = Environment { index: None, muted: variable };
+            for counts in [false, true] {
+                let settings = Settings { sourcetype_from_label: counts, ..settings() };
+                let app = app(&Facts { labels: labels.clone(), ..facts() }, Some(&environment), &settings);
+                assert_eq!(app.muted, label || variable);
+                assert_eq!(app.sourcetype.as_deref(), counts.then_some("nginx"));
+            }
         }
     }
 

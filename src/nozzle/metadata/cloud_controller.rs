@@ -1,12 +1,18 @@
 //! The calls to Cloud Controller's v3 API, and what is read from their answers.
 //!
 //! Every call waits for its permit, carries a token, and ends in one of the ways of [`CallError`].
-//! A refused token is replaced once per call; a 429 stops all calls for as long as it asks.
+//! A refused token is replaced within the call, and what failed at once is tried again, both a bounded
+//! number of times; a 429 stops all calls for as long as it asks. While Cloud Controller counts as away
+//! ([`Outage`]) only [`CloudController::probe`] is sent.
 //!
 //! Answers are read tolerantly: what is absent or null is empty, what is not needed is skipped.
 
 mod answers;
+mod error;
+mod reply;
 
+use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,57 +20,50 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-pub(super) use self::answers::{AppAnswer, AppPage, Included, OrgResource, SpaceResource};
-use self::answers::{Environment, Errors};
+use self::answers::{AnyResource, Variables};
+pub(super) use self::answers::{
+    AppAnswer, AppResource, Dated, Included, OrgResource, Page, Read, SpaceResource,
+};
+pub(super) use self::error::CallError;
+use self::reply::read_aside;
+use super::moment::Moment;
+use super::outage::Outage;
 use super::pacer::{Pacer, Purpose};
 use crate::nozzle::cf::http::{Reply, shown};
 use crate::nozzle::cf::root::below;
 use crate::nozzle::cf::{CfError, Foundation, retry_after};
 
-/// A page of 500 apps with their spaces and orgs is about 2 MiB.
-const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Tries of one call: after a refused token, or after a pause the peer asked for.
+/// A page of 500 apps with their spaces and orgs is about 1 MiB.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Tries of one call: after a refused token, a failure, or a pause the peer asked for.
 const ATTEMPTS: u32 = 3;
 /// After a 429 that does not say.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(5);
 /// A longer pause is not believed; asking once more is cheap.
 const THROTTLED_PAUSE_MAX: Duration = Duration::from_secs(300);
-/// Cloud Controller's error code for "no such resource".
-const RESOURCE_NOT_FOUND: i64 = 10010;
 
 /// The kinds of calls, as counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
+    /// One app.
     App,
+    /// A few apps by their guids.
+    Batch,
+    /// A page of all apps.
     List,
+    /// What has changed, and when anything changed last.
+    Changes,
     Environment,
     Space,
     Organization,
+    Probe,
 }
 
-const CALL_KINDS: usize = 5;
+const CALL_KINDS: usize = Call::Probe as usize + 1;
 
-/// Why a call brought nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
-    /// Cloud Controller itself says that there is no such thing.
-    #[error("{url}: not found")]
-    NotFound { url: String },
-    /// The request, or the client's right to make it, is refused: soon again is no use.
-    #[error("{url} answered {status}: {reason}")]
-    Refused { url: String, status: u16, reason: String },
-    /// Anything that may pass: 5xx, a broken answer.
-    #[error("{url} answered {status}, expected 200 and JSON")]
-    Failed { url: String, status: u16 },
-    /// No answer, or no token to ask with.
-    #[error(transparent)]
-    Foundation(#[from] CfError),
-}
-
-impl CallError {
-    /// Whether it will take more than a moment until asking again can help.
-    pub(super) fn is_lasting(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Refused { .. })
+impl Call {
+    fn purpose(self) -> Purpose {
+        if self == Self::Environment { Purpose::Environment } else { Purpose::Names }
     }
 }
 
@@ -73,7 +72,11 @@ impl CallError {
 pub(super) struct CloudController {
     foundation: Foundation,
     pacer: Pacer,
+    outage: Outage,
+    /// The shortest pause before a call is tried again.
+    retry_pause: Duration,
     calls: [AtomicU64; CALL_KINDS],
+    under_way: AtomicU64,
     failures: AtomicU64,
     throttled: AtomicU64,
     /// Whether `include` has been refused; then it is not tried again.
@@ -81,59 +84,125 @@ pub(super) struct CloudController {
 }
 
 impl CloudController {
-    pub(super) fn new(foundation: Foundation, calls_per_second: u32) -> Self {
+    pub(super) fn new(foundation: Foundation, calls_per_second: u32, retry_pause: Duration) -> Self {
         Self {
             foundation,
             pacer: Pacer::new(calls_per_second),
+            outage: Outage::new(),
+            retry_pause,
             calls: Default::default(),
+            under_way: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
             without_include: AtomicBool::new(false),
         }
     }
 
+    /// Whether Cloud Controller can be asked at all.
+    pub(super) fn outage(&self) -> &Outage {
+        &self.outage
+    }
+
     /// One app, with its space and org if `places` and if the server can.
     pub(super) async fn app(&self, guid: &str, places: bool) -> Result<AppAnswer, CallError> {
-        let url = self.url(Purpose::Event, &["apps", guid]).await?;
+        let url = self.url(Call::App, &["apps", guid]).await?;
         self.including(Call::App, url, places).await
     }
 
-    /// The first page of all apps, or the one a previous page leads to.
-    pub(super) async fn apps(&self, next: Option<&Url>, places: bool) -> Result<AppPage, CallError> {
-        if let Some(url) = next {
-            return self.get(Call::List, url.clone(), Purpose::List).await;
+    /// A few apps by their guids; those that do not exist are left out.
+    pub(super) async fn batch(
+        &self,
+        guids: &[Arc<str>],
+        places: bool,
+    ) -> Result<Page<AppResource>, CallError> {
+        let mut url = self.url(Call::Batch, &["apps"]).await?;
+        let mut joined = String::new();
+        for guid in guids {
+            let _ = write!(joined, "{}{guid}", if joined.is_empty() { "" } else { "," });
         }
-        let mut url = self.url(Purpose::List, &["apps"]).await?;
-        url.query_pairs_mut().append_pair("per_page", "500");
+        url.query_pairs_mut().append_pair("guids", &joined).append_pair("per_page", &guids.len().to_string());
+        self.including(Call::Batch, url, places).await
+    }
+
+    /// A page of all apps.
+    pub(super) async fn apps(
+        &self,
+        page: u64,
+        per_page: u64,
+        places: bool,
+    ) -> Result<Page<AppResource>, CallError> {
+        let mut url = self.url(Call::List, &["apps"]).await?;
+        // New ones come last, so that a page read before stays what it was.
+        url.query_pairs_mut()
+            .append_pair("order_by", "created_at")
+            .append_pair("page", &page.to_string())
+            .append_pair("per_page", &per_page.to_string());
         self.including(Call::List, url, places).await
     }
 
-    /// The link to the next page, unless it leads away from where this page came from.
-    pub(super) async fn next_page(&self, href: &str) -> Result<Option<Url>, CallError> {
-        let base = self.url(Purpose::List, &[]).await?;
-        Ok(base.join(href).ok().filter(|url| url.origin() == base.origin()))
+    /// What of a kind was changed since, the earliest change first.
+    pub(super) async fn changed<T: DeserializeOwned + Send + 'static>(
+        &self,
+        kind: &'static str,
+        since: Moment,
+        page: u64,
+        per_page: u64,
+        places: bool,
+    ) -> Result<Page<T>, CallError> {
+        let mut url = self.url(Call::Changes, &[kind]).await?;
+        url.query_pairs_mut()
+            .append_pair("updated_ats[gte]", &since.to_string())
+            .append_pair("order_by", "updated_at")
+            .append_pair("page", &page.to_string())
+            .append_pair("per_page", &per_page.to_string());
+        self.including(Call::Changes, url, places).await
     }
 
-    /// The value of an app's environment variable `SPLUNK_INDEX`, if it has one.
-    pub(super) async fn env_index(&self, guid: &str) -> Result<Option<String>, CallError> {
-        let url = self.url(Purpose::Event, &["apps", guid, "environment_variables"]).await?;
-        let answer: Environment = self.get(Call::Environment, url, Purpose::Event).await?;
-        Ok(answer.index())
+    /// When anything of a kind was changed last; `None` if there is nothing.
+    pub(super) async fn last_change(&self, kind: &'static str) -> Result<Option<Moment>, CallError> {
+        let mut url = self.url(Call::Changes, &[kind]).await?;
+        url.query_pairs_mut().append_pair("order_by", "-updated_at").append_pair("per_page", "1");
+        let page: Page<AnyResource> = self.get(Call::Changes, url).await?;
+        Ok(page.resources.first().and_then(Dated::updated_at))
+    }
+
+    /// What an app's environment says.
+    pub(super) async fn environment(&self, guid: &str) -> Result<Read, CallError> {
+        let url = self.url(Call::Environment, &["apps", guid, "environment_variables"]).await?;
+        let answer: Variables = self.get(Call::Environment, url).await?;
+        Ok(answer.read())
     }
 
     pub(super) async fn space(&self, guid: &str) -> Result<SpaceResource, CallError> {
-        let url = self.url(Purpose::Event, &["spaces", guid]).await?;
-        self.get(Call::Space, url, Purpose::Event).await
+        let url = self.url(Call::Space, &["spaces", guid]).await?;
+        self.get(Call::Space, url).await
     }
 
     pub(super) async fn organization(&self, guid: &str) -> Result<OrgResource, CallError> {
-        let url = self.url(Purpose::Event, &["organizations", guid]).await?;
-        self.get(Call::Organization, url, Purpose::Event).await
+        let url = self.url(Call::Organization, &["organizations", guid]).await?;
+        self.get(Call::Organization, url).await
+    }
+
+    /// Finds out whether Cloud Controller is back; what it answers does not matter.
+    pub(super) async fn probe(&self) {
+        let probe = async {
+            let mut url = self.url(Call::Probe, &["apps"]).await?;
+            url.query_pairs_mut().append_pair("per_page", "1");
+            self.get::<Page<AnyResource>>(Call::Probe, url).await
+        };
+        if let Err(error) = probe.await {
+            tracing::debug!(%error, "the cloud controller is still away");
+        }
     }
 
     /// How often this kind of call has been made.
     pub(super) fn calls(&self, call: Call) -> u64 {
         self.calls[call as usize].load(Ordering::Relaxed)
+    }
+
+    /// Requests under way at this moment, those for a token included.
+    pub(super) fn under_way(&self) -> u64 {
+        self.under_way.load(Ordering::Relaxed)
     }
 
     /// Calls that ended without a usable answer, absence of an app excepted.
@@ -146,95 +215,136 @@ impl CloudController {
         self.throttled.load(Ordering::Relaxed)
     }
 
-    async fn url(&self, purpose: Purpose, segments: &[&str]) -> Result<Url, CallError> {
+    async fn url(&self, call: Call, segments: &[&str]) -> Result<Url, CallError> {
         if let Some(root) = self.foundation.known_root() {
             return Ok(below(&root.cloud_controller, segments));
         }
         // While the root cannot be read, asking for it is a call like any other.
-        self.pacer.permit(purpose).await;
+        self.permit(call).await?;
+        let _under_way = UnderWay::new(&self.under_way);
         match self.foundation.root().await {
             Ok(root) => Ok(below(&root.cloud_controller, segments)),
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
+                self.outage.failed();
                 Err(CfError::from(error).into())
             }
         }
     }
 
     /// Asks for spaces and orgs along with apps, where the server can.
-    async fn including<T: DeserializeOwned>(
+    async fn including<T: DeserializeOwned + Send + 'static>(
         &self,
         call: Call,
         url: Url,
         places: bool,
     ) -> Result<T, CallError> {
-        let purpose = if call == Call::List { Purpose::List } else { Purpose::Event };
         if places && !self.without_include.load(Ordering::Relaxed) {
             let mut with_include = url.clone();
             with_include.query_pairs_mut().append_pair("include", "space.organization");
-            match self.get(call, with_include, purpose).await {
+            match self.get(call, with_include).await {
                 Err(CallError::Refused { status: 400 | 422, reason, .. }) => {
+                    // It may have been something else that was refused: then this is, too.
+                    let plain = self.get(call, url).await?;
                     tracing::info!(%reason, "the api does not include spaces and orgs with apps");
                     self.without_include.store(true, Ordering::Relaxed);
+                    return Ok(plain);
                 }
                 result => return result,
             }
         }
-        self.get(call, url, purpose).await
+        self.get(call, url).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, call: Call, url: Url, purpose: Purpose) -> Result<T, CallError> {
-        let result = self.attempts(call, &url, purpose).await.and_then(|reply| read(&url, &reply));
-        match &result {
-            Ok(_) | Err(CallError::NotFound { .. }) => {}
-            Err(_) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        result
+    /// Waits for the turn of a call.
+    async fn permit(&self, call: Call) -> Result<(), CallError> {
+        self.refuse_while_away(call)?;
+        self.pacer.permit(call.purpose()).await;
+        // The wait may have been long.
+        self.refuse_while_away(call)
     }
 
-    async fn attempts(&self, call: Call, url: &Url, purpose: Purpose) -> Result<Reply, CallError> {
+    fn refuse_while_away(&self, call: Call) -> Result<(), CallError> {
+        if self.outage.is_away() && call != Call::Probe { Err(CallError::Away) } else { Ok(()) }
+    }
+
+    async fn get<T: DeserializeOwned + Send + 'static>(&self, call: Call, url: Url) -> Result<T, CallError> {
         let mut attempt = 1;
         loop {
-            self.pacer.permit(purpose).await;
-            let tokens = self.foundation.tokens().await.map_err(CfError::from)?;
-            let token = tokens.token().await.map_err(CfError::from)?;
-            self.calls[call as usize].fetch_add(1, Ordering::Relaxed);
-            let reply = self.foundation.http().get(url, Some(token.header()), BODY_BYTES_MAX).await;
-            let reply = reply.map_err(CfError::from)?;
-            match reply.status {
-                StatusCode::UNAUTHORIZED => tokens.invalidate(&token),
-                StatusCode::TOO_MANY_REQUESTS => {
+            let (error, again) = match self.attempt(call, &url).await {
+                Ok(Reply { status: StatusCode::TOO_MANY_REQUESTS, headers, .. }) => {
                     self.throttled.fetch_add(1, Ordering::Relaxed);
-                    let pause = retry_after(&reply.headers).unwrap_or(THROTTLED_PAUSE);
-                    self.pacer.hold(pause.min(THROTTLED_PAUSE_MAX));
+                    let pause = retry_after(&headers).unwrap_or(THROTTLED_PAUSE).min(THROTTLED_PAUSE_MAX);
+                    self.pacer.hold(pause);
+                    self.outage.held(pause);
+                    self.outage.answered();
+                    (CallError::Failed { url: shown(&url), status: 429 }, Some(Duration::ZERO))
                 }
-                _ => return Ok(reply),
-            }
-            if attempt == ATTEMPTS {
-                return Ok(reply);
-            }
+                // The token will be replaced.
+                Ok(Reply { status: StatusCode::UNAUTHORIZED, .. }) => {
+                    self.outage.failed();
+                    (CallError::Failed { url: shown(&url), status: 401 }, Some(Duration::ZERO))
+                }
+                Ok(reply) => match read_aside(&url, reply).await {
+                    Ok(answer) => {
+                        self.outage.answered();
+                        return Ok(answer);
+                    }
+                    // Cloud Controller itself, and nothing in between, has said so.
+                    Err(error) if error.is_lasting() => {
+                        self.outage.answered();
+                        (error, None)
+                    }
+                    Err(error) => {
+                        self.outage.failed();
+                        (error, Some(self.retry_pause * attempt))
+                    }
+                },
+                Err(CallError::Away) => (CallError::Away, None),
+                Err(error) => {
+                    self.outage.failed();
+                    let again = error.is_brief().then(|| self.retry_pause * attempt);
+                    (error, again)
+                }
+            };
+            let Some(pause) = again.filter(|_| attempt < ATTEMPTS && call != Call::Probe) else {
+                let counts = !matches!(error, CallError::NotFound { .. } | CallError::Away);
+                self.failures.fetch_add(u64::from(counts), Ordering::Relaxed);
+                return Err(error);
+            };
             attempt += 1;
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
         }
+    }
+
+    /// One try: a reply of any status.
+    async fn attempt(&self, call: Call, url: &Url) -> Result<Reply, CallError> {
+        self.permit(call).await?;
+        let _under_way = UnderWay::new(&self.under_way);
+        let tokens = self.foundation.tokens().await.map_err(CfError::from)?;
+        let token = tokens.token().await.map_err(CfError::from)?;
+        self.calls[call as usize].fetch_add(1, Ordering::Relaxed);
+        let reply = self.foundation.http().get(url, Some(token.header()), BODY_BYTES_MAX).await;
+        let reply = reply.map_err(CfError::from)?;
+        if reply.status == StatusCode::UNAUTHORIZED {
+            tokens.invalidate(&token);
+        }
+        Ok(reply)
     }
 }
 
-fn read<T: DeserializeOwned>(url: &Url, reply: &Reply) -> Result<T, CallError> {
-    let (shown, status) = (shown(url), reply.status.as_u16());
-    let failed = |url| CallError::Failed { url, status };
-    match status {
-        200 => serde_json::from_slice(&reply.body).map_err(|_| failed(shown)),
-        401 | 429 => Err(failed(shown)),
-        400..500 => {
-            let errors: Errors = serde_json::from_slice(&reply.body).unwrap_or_default();
-            // A 404 without the code comes from a router or proxy: the API is away, not the app.
-            match (status, errors.has(RESOURCE_NOT_FOUND)) {
-                (404, true) => Err(CallError::NotFound { url: shown }),
-                (404, false) => Err(failed(shown)),
-                _ => Err(CallError::Refused { url: shown, status, reason: errors.reason() }),
-            }
-        }
-        _ => Err(failed(shown)),
+/// Counts a request for as long as it lasts.
+struct UnderWay<'a>(&'a AtomicU64);
+
+impl<'a> UnderWay<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

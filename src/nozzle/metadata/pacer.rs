@@ -1,8 +1,8 @@
 //! When the next call may be made: a rate, a pause the peer asked for, and who goes first.
 //!
-//! Look-ups that events wait for go before pages of the list, but while look-ups queue up the list
-//! still gets one call in [`LIST_SHARE`]: a page answers for hundreds of apps, so that starving the
-//! list would only make the queue longer.
+//! Names go before environments: one call brings the names of up to a thousand apps, but the
+//! environment of one app only. While names queue up, environments still get one call in
+//! [`ENVIRONMENT_SHARE`], so that they always move on.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,18 +11,18 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// While look-ups wait, one call in this many belongs to the list.
-const LIST_SHARE: u32 = 8;
+/// While names wait, one call in this many belongs to environments.
+const ENVIRONMENT_SHARE: u32 = 4;
 /// Calls that may follow each other without a pause after a quiet time.
 const BURST_MAX: u32 = 8;
 
 /// Why a call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// An event asks for the app.
-    Event,
-    /// The list of all apps.
-    List,
+    /// Names: a look-up, a page of a list, a probe.
+    Names,
+    /// The environment of one app.
+    Environment,
 }
 
 /// The token bucket; pure.
@@ -68,9 +68,9 @@ pub(super) struct Pacer {
     bucket: Mutex<Bucket>,
     /// First come, first served.
     turn: tokio::sync::Mutex<()>,
-    events_waiting: AtomicUsize,
-    calls_since_list: AtomicU32,
-    /// Told when a look-up has its permit or gives up.
+    names_waiting: AtomicUsize,
+    calls_since_environment: AtomicU32,
+    /// Told when a call for names has its permit or gives up.
     moved: Notify,
 }
 
@@ -79,8 +79,8 @@ impl Pacer {
         Self {
             bucket: Mutex::new(Bucket::new(per_second, Instant::now())),
             turn: tokio::sync::Mutex::default(),
-            events_waiting: AtomicUsize::new(0),
-            calls_since_list: AtomicU32::new(0),
+            names_waiting: AtomicUsize::new(0),
+            calls_since_environment: AtomicU32::new(0),
             moved: Notify::new(),
         }
     }
@@ -88,23 +88,24 @@ impl Pacer {
     /// Waits until a call may be made. Cancel safe: no permit is lost.
     pub(super) async fn permit(&self, purpose: Purpose) {
         match purpose {
-            Purpose::Event => {
+            Purpose::Names => {
                 let _waiting = Waiting::new(self);
                 self.take().await;
-                self.calls_since_list.fetch_add(1, Ordering::Relaxed);
+                self.calls_since_environment.fetch_add(1, Ordering::Relaxed);
             }
-            Purpose::List => {
+            Purpose::Environment => {
                 loop {
                     let mut moved = std::pin::pin!(self.moved.notified());
                     moved.as_mut().enable();
-                    let share_due = self.calls_since_list.load(Ordering::Relaxed) >= LIST_SHARE - 1;
-                    if share_due || self.events_waiting.load(Ordering::Acquire) == 0 {
+                    let share_due =
+                        self.calls_since_environment.load(Ordering::Relaxed) >= ENVIRONMENT_SHARE - 1;
+                    if share_due || self.names_waiting.load(Ordering::Acquire) == 0 {
                         break;
                     }
                     moved.await;
                 }
                 self.take().await;
-                self.calls_since_list.store(0, Ordering::Relaxed);
+                self.calls_since_environment.store(0, Ordering::Relaxed);
             }
         }
     }
@@ -130,19 +131,19 @@ impl Pacer {
     }
 }
 
-/// A look-up that waits for its permit.
+/// A call for names that waits for its permit.
 struct Waiting<'a>(&'a Pacer);
 
 impl<'a> Waiting<'a> {
     fn new(pacer: &'a Pacer) -> Self {
-        pacer.events_waiting.fetch_add(1, Ordering::AcqRel);
+        pacer.names_waiting.fetch_add(1, Ordering::AcqRel);
         Self(pacer)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.events_waiting.fetch_sub(1, Ordering::AcqRel);
+        self.0.names_waiting.fetch_sub(1, Ordering::AcqRel);
         self.0.moved.notify_waiters();
     }
 }
@@ -167,7 +168,7 @@ mod tests {
     async fn after_a_burst_calls_keep_to_the_rate() {
         for (rate, burst) in [(1, 1), (2, 2), (20, 8), (1000, 8)] {
             let pacer = Pacer::new(rate);
-            let times = times(&pacer, Purpose::Event, 100).await;
+            let times = times(&pacer, Purpose::Names, 100).await;
             for (n, time) in times.into_iter().enumerate() {
                 let due = (n + 1).saturating_sub(burst) as f64 / f64::from(rate);
                 // Timers are exact to the millisecond.
@@ -178,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rate_of_zero_is_one() {
-        assert_eq!(times(&Pacer::new(0), Purpose::Event, 3).await, [0.0, 1.0, 2.0]);
+        assert_eq!(times(&Pacer::new(0), Purpose::Names, 3).await, [0.0, 1.0, 2.0]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -186,46 +187,51 @@ mod tests {
         let pacer = Pacer::new(100);
         pacer.hold(Duration::from_secs(30));
         pacer.hold(Duration::from_secs(3));
-        let (events, list) = join(times(&pacer, Purpose::Event, 2), times(&pacer, Purpose::List, 1)).await;
-        assert!(events.iter().chain(&list).all(|time| (30.0..31.0).contains(time)), "{events:?} {list:?}");
+        let (names, environments) =
+            join(times(&pacer, Purpose::Names, 2), times(&pacer, Purpose::Environment, 1)).await;
+        assert!(
+            names.iter().chain(&environments).all(|time| (30.0..31.0).contains(time)),
+            "{names:?} {environments:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn look_ups_go_before_the_list() {
+    async fn names_go_before_environments() {
         let pacer = Pacer::new(1);
-        let (events, list) = join(times(&pacer, Purpose::Event, 4), times(&pacer, Purpose::List, 2)).await;
-        assert_eq!((events.as_slice(), list.as_slice()), (&[0.0, 1.0, 2.0, 3.0][..], &[4.0, 5.0][..]));
+        let (names, environments) =
+            join(times(&pacer, Purpose::Names, 4), times(&pacer, Purpose::Environment, 2)).await;
+        assert_eq!((names.as_slice(), environments.as_slice()), (&[0.0, 1.0, 2.0, 3.0][..], &[4.0, 5.0][..]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn under_a_steady_load_of_look_ups_the_list_moves_on() {
+    async fn under_a_steady_load_of_names_environments_move_on() {
         let pacer = Pacer::new(10);
         let loads = join_all((0..8).map(async |_| {
             for _ in 0..100 {
-                pacer.permit(Purpose::Event).await;
+                pacer.permit(Purpose::Names).await;
             }
         }));
-        let pages = async {
+        let environments = async {
             for _ in 0..20 {
-                pacer.permit(Purpose::List).await;
+                pacer.permit(Purpose::Environment).await;
             }
         };
         let mut loads = std::pin::pin!(loads);
         tokio::select! {
-            () = pages => {}
-            _ = &mut loads => panic!("800 look-ups went before 20 pages"),
+            () = environments => {}
+            _ = &mut loads => panic!("800 calls for names went before 20 for environments"),
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_up_that_gives_up_makes_way() {
+    async fn a_call_that_gives_up_makes_way() {
         let pacer = Pacer::new(1);
         pacer.hold(Duration::from_secs(10));
         let gives_up = async {
-            let wait = tokio::time::timeout(Duration::from_secs(1), pacer.permit(Purpose::Event));
+            let wait = tokio::time::timeout(Duration::from_secs(1), pacer.permit(Purpose::Names));
             assert!(wait.await.is_err());
         };
-        let ((), list) = join(gives_up, times(&pacer, Purpose::List, 1)).await;
-        assert_eq!(list, [10.0]);
+        let ((), environments) = join(gives_up, times(&pacer, Purpose::Environment, 1)).await;
+        assert_eq!(environments, [10.0]);
     }
 }

@@ -20,7 +20,7 @@ const PLACES_MAX: usize = 100_000;
 /// Places whose guids fall into the same stripe are read one after the other.
 const STRIPES: usize = 16;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Space {
     name: Arc<str>,
     org_guid: Arc<str>,
@@ -40,23 +40,31 @@ impl Places {
         Self { fields, spaces: Directory::new(ttl, retry), orgs: Directory::new(ttl, retry) }
     }
 
-    /// Keeps what came along with apps.
-    pub(super) fn learn(&self, included: Included, now: Instant) {
-        for space in included.spaces {
-            let org_guid = space.org_guid();
-            self.spaces.insert(space.guid.into(), Space { name: space.name.into(), org_guid }, now);
-        }
+    /// Keeps what came along with apps, or in lists of their own; says whether any name has changed.
+    pub(super) fn learn(&self, included: Included, now: Instant) -> bool {
+        let mut changed = false;
         for org in included.organizations {
-            self.orgs.insert(org.guid.into(), org.name.into(), now);
+            changed |= self.orgs.learn(org.guid.into(), org.name.into(), now);
         }
+        for space in included.spaces {
+            // All apps of an org share the text of its guid.
+            let org_guid = self.orgs.key(&space.org_guid());
+            changed |= self.spaces.learn(space.guid.into(), Space { name: space.name.into(), org_guid }, now);
+        }
+        changed
     }
 
-    /// Fills in what is known already.
-    pub(super) fn fill_known(&self, facts: &mut Facts, now: Instant) {
-        if let Some(space) = self.spaces.get(&facts.space_guid, now) {
-            facts.org = self.orgs.get(&space.org_guid, now);
-            (facts.space, facts.org_guid) = (Some(space.name), Some(space.org_guid));
-        }
+    /// Fills in what is known already; says whether that changes anything.
+    pub(super) fn fill_known(&self, facts: &mut Facts, now: Instant) -> bool {
+        let Some(space) = self.spaces.get(&facts.space_guid, now) else { return false };
+        facts.space_guid = self.spaces.key(&facts.space_guid);
+        // If the space has moved, the old name is that of another org.
+        let old = || facts.org.clone().filter(|_| facts.org_guid.as_ref() == Some(&space.org_guid));
+        let org = self.orgs.get(&space.org_guid, now).or_else(old);
+        let (space, org_guid) = (Some(space.name), Some(space.org_guid));
+        let changed = (&facts.space, &facts.org_guid, &facts.org) != (&space, &org_guid, &org);
+        (facts.space, facts.org_guid, facts.org) = (space, org_guid, org);
+        changed
     }
 
     /// Fills in what the selected fields need, reading what is not known.
@@ -109,7 +117,7 @@ struct Directory<T> {
     retry: Retry,
 }
 
-impl<T: Clone> Directory<T> {
+impl<T: Clone + PartialEq> Directory<T> {
     fn new(ttl: Duration, retry: Retry) -> Self {
         let (slots, stripes, hasher) = Default::default();
         Self { slots, stripes, hasher, ttl, retry }
@@ -121,6 +129,25 @@ impl<T: Clone> Directory<T> {
 
     fn insert(&self, guid: Arc<str>, value: T, now: Instant) {
         self.put(guid, Slot::Known { value, read_at: now });
+    }
+
+    /// Keeps a value; says whether it takes the place of another one. One that is the same stays as
+    /// it is, so that all who hold it go on sharing it.
+    fn learn(&self, guid: Arc<str>, value: T, now: Instant) -> bool {
+        if let Some(Slot::Known { value: old, read_at }) = self.slots().get_mut(&guid)
+            && *old == value
+        {
+            *read_at = now;
+            return false;
+        }
+        let known = matches!(self.slots().get(&guid), Some(Slot::Known { .. }));
+        self.insert(guid, value, now);
+        known
+    }
+
+    /// This guid, in the one text all share if it is known.
+    fn key(&self, guid: &Arc<str>) -> Arc<str> {
+        self.slots().get_key_value(guid).map_or_else(|| Arc::clone(guid), |(key, _)| Arc::clone(key))
     }
 
     fn put(&self, guid: Arc<str>, slot: Slot<T>) {

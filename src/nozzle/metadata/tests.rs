@@ -1,5 +1,6 @@
 //! The whole of the metadata against a Cloud Controller on a real socket.
 
+mod foundation;
 mod golden;
 
 use std::collections::VecDeque;
@@ -14,10 +15,13 @@ use crate::task::Tasks;
 /// A test that waits longer than this has failed.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// How long events may wait in tests.
+pub(crate) const WAIT: Duration = Duration::from_secs(5);
+
 const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 
-/// All fields, no index, no renewal, and a rate that is no limit.
+/// All fields, no index, no renewal, no file, and a rate that is no limit.
 pub(crate) fn settings() -> Settings {
     Settings {
         fields: Fields { app_name: true, org_name: true, org_guid: true, space_name: true, space_guid: true },
@@ -29,6 +33,10 @@ pub(crate) fn settings() -> Settings {
         rate_per_second: 10_000,
         index_from_env: false,
         index_from_label: false,
+        refresh: Duration::ZERO,
+        wait: WAIT,
+        sourcetype_from_label: false,
+        file: None,
     }
 }
 
@@ -66,7 +74,7 @@ impl Rig {
     async fn until<T>(&self, mut done: impl FnMut(&Self) -> Option<T>) -> T {
         let looking = async {
             loop {
-                let seen = self.metadata.generation();
+                let seen = self.metadata.news();
                 match done(self) {
                     Some(value) => return value,
                     None => self.metadata.changed(seen).await,
@@ -79,7 +87,7 @@ impl Rig {
     /// The answer once it is not [`Lookup::Pending`].
     async fn settled(&self, id: &str) -> Lookup {
         self.until(|rig| match rig.metadata.lookup(id) {
-            Lookup::Pending => None,
+            Lookup::Pending(_) => None,
             answer => Some(answer),
         })
         .await
@@ -121,7 +129,7 @@ fn known(lookup: &Lookup) -> &App {
 async fn a_hundred_events_of_an_app_cause_one_look_up() {
     let rig = Rig::start_without_list(settings(), |fake| fake.add(A, "shop")).await;
     for _ in 0..100 {
-        assert!(matches!(rig.metadata.lookup(A), Lookup::Pending));
+        assert!(matches!(rig.metadata.lookup(A), Lookup::Pending(_)));
     }
     let all = join_all((0..100).map(|_| rig.settled(A))).await;
     assert!(all.iter().all(|lookup| &*known(lookup).names.app == "shop"));
@@ -154,38 +162,43 @@ async fn the_list_answers_without_single_calls() {
 }
 
 #[tokio::test]
-async fn the_list_goes_on_where_it_failed() {
+async fn a_page_that_fails_is_read_again_and_the_others_are_not() {
     let rig = Rig::start(settings(), |fake| {
-        fake.add(A, "a");
-        fake.add(B, "b");
+        for n in 0..5 {
+            fake.add(&format!("{n}{}", &A[1..]), "app");
+        }
         let mut script = fake.script();
         script.page_size = 1;
-        let page_2_fails_twice = VecDeque::from([(200, None), (503, None), (500, None)]);
-        script.failures.insert("/v3/apps".into(), page_2_fails_twice);
+        // Beyond what is tried again within the call.
+        let page_2_fails = VecDeque::from([(200, None), (503, None), (503, None), (503, None), (503, None)]);
+        script.failures.insert("/v3/apps".into(), page_2_fails);
     })
     .await;
     let list = rig.listed().await;
-    assert_eq!((list.pages, list.apps, list.failures), (2, 2, 2));
-    assert_eq!(rig.fake.calls("/v3/apps?page=2&"), 3);
-    assert_eq!(rig.fake.calls("/v3/apps?per_page=500&include=space.organization"), 1);
-    assert_eq!(&*known(&rig.metadata.lookup(B)).names.app, "b");
+    assert_eq!((list.pages, list.apps), (5, 5));
+    assert_eq!(rig.fake.calls("/v3/apps?"), 9, "four failed");
+    assert_eq!(rig.metadata.stats().known, 5);
+    assert_eq!(rig.metadata.stats().outages, 0);
 }
 
 #[tokio::test]
-async fn the_list_does_not_follow_a_link_to_another_host_or_to_itself() {
-    for next in ["http://localhost:1/v3/apps?page=2", "/v3/apps?page=1"] {
-        let rig = Rig::start(settings(), |fake| {
-            fake.add(A, "a");
-            fake.add(B, "b");
-            let mut script = fake.script();
-            script.page_size = 1;
-            script.next = Some(next.into());
-        })
-        .await;
-        let list = rig.listed().await;
-        assert!(list.pages <= 3, "{next}: {list:?}");
-        assert_eq!(&*known(&rig.metadata.lookup(A)).names.app, "a", "{next}");
+async fn apps_that_queue_up_are_looked_up_together() {
+    let rig = Rig::start_without_list(settings(), |fake| {
+        for n in 0..5 {
+            fake.add(&format!("{n}{}", &A[1..]), &format!("app-{n}"));
+        }
+        fake.script().apps.get_mut(&format!("4{}", &A[1..])).unwrap().unlisted = true;
+    })
+    .await;
+    let ids: Vec<_> = (0..6).map(|n| format!("{n}{}", &A[1..])).collect();
+    let all = join_all(ids.iter().map(|id| rig.settled(id))).await;
+    for (n, lookup) in all[..5].iter().enumerate() {
+        assert_eq!(&*known(lookup).names.app, format!("app-{n}"));
     }
+    assert!(matches!(all[5], Lookup::Missing));
+    // What the answer leaves out may be there all the same, and is asked for alone.
+    let expected = CallStats { pages: 1, apps: 2, batches: 1, ..CallStats::default() };
+    assert_eq!(rig.metadata.stats().calls, expected);
 }
 
 #[tokio::test]
@@ -204,16 +217,17 @@ async fn trouble_is_not_taken_for_absence_and_passes() {
     for status in [500, 502, 404, 403] {
         let rig = Rig::start_without_list(settings(), |fake| {
             fake.add(A, "a");
-            let failures = VecDeque::from([(status, None); 2]);
-            fake.script().failures.insert(path.clone(), failures);
+            // As often as it is tried within the call, but for a refusal, which is not tried again.
+            let tries = if status == 403 { 1 } else { 3 };
+            fake.script().failures.insert(path.clone(), VecDeque::from(vec![(status, None); tries]));
         })
         .await;
         let first = rig.settled(A).await;
         assert!(matches!(first, Lookup::Unavailable), "{status}: {first:?}");
         let app = rig.known(A, |_| true).await;
         assert_eq!(&*app.names.app, "a");
-        assert_eq!(rig.fake.calls(&path), 3);
-        assert_eq!(rig.metadata.stats().failures, 2);
+        assert_eq!(rig.fake.calls(&path), if status == 403 { 2 } else { 4 });
+        assert_eq!(rig.metadata.stats().failures, 1);
     }
 }
 
@@ -255,13 +269,13 @@ async fn a_failed_environment_costs_the_index_for_a_while_and_nothing_else() {
         fake.add(A, "a");
         let mut script = fake.script();
         script.apps.get_mut(A).unwrap().env = json!({"SPLUNK_INDEX": "mine"});
-        script.failures.insert(path.clone(), VecDeque::from([(500, None)]));
+        script.failures.insert(path.clone(), VecDeque::from([(500, None); 3]));
     })
     .await;
     let first = rig.settled(A).await;
     assert_eq!((&*known(&first).names.app, known(&first).index.as_deref()), ("a", None));
     rig.known(A, |app| app.index.as_deref() == Some("mine")).await;
-    assert_eq!(rig.fake.calls(&path), 2);
+    assert_eq!(rig.fake.calls(&path), 4);
 }
 
 #[tokio::test]
@@ -289,7 +303,8 @@ async fn the_environment_is_read_only_where_it_counts() {
         assert_eq!(known(&lookup).index.as_deref(), index, "{n}");
         assert_eq!(known(&lookup).muted, n == 1, "{n}");
     }
-    let expected = CallStats { pages: 1, environments: 1, ..CallStats::default() };
+    // A label may give the index, but the variable may mute.
+    let expected = CallStats { pages: 1, environments: 3, ..CallStats::default() };
     assert_eq!(rig.metadata.stats().calls, expected);
 }
 
@@ -356,7 +371,7 @@ async fn a_name_that_failed_is_asked_for_later_and_not_on_each_event() {
     let rig = Rig::start_without_list(settings(), |fake| {
         let mut script = fake.script();
         script.include = false;
-        let failures = VecDeque::from([(500, None)]);
+        let failures = VecDeque::from([(500, None); 3]);
         script.failures.insert("/v3/organizations/org-1".into(), failures.clone());
         drop(script);
         fake.add(A, "a");
@@ -366,7 +381,7 @@ async fn a_name_that_failed_is_asked_for_later_and_not_on_each_event() {
     let names = &known(&first).names;
     assert_eq!((&*names.space, &*names.org_guid, &*names.org), ("prod", "org-1", ""));
     rig.known(A, |app| &*app.names.org == "acme").await;
-    assert_eq!(rig.fake.calls("/v3/organizations"), 2);
+    assert_eq!(rig.fake.calls("/v3/organizations"), 4);
     assert_eq!(rig.fake.calls("/v3/spaces"), 1);
 }
 
@@ -404,7 +419,7 @@ async fn a_rate_limit_is_obeyed_and_the_call_made_again() {
         fake.script().failures.insert(path.clone(), failures);
     })
     .await;
-    assert!(matches!(rig.metadata.lookup(A), Lookup::Pending));
+    assert!(matches!(rig.metadata.lookup(A), Lookup::Pending(_)));
     let throttled = async {
         while rig.metadata.stats().throttled == 0 {
             tokio::task::yield_now().await;
@@ -413,7 +428,7 @@ async fn a_rate_limit_is_obeyed_and_the_call_made_again() {
     tokio::time::timeout(DEADLINE, throttled).await.expect("was not throttled in time");
     // The peer asks for an hour and gets five minutes; events do not wait so long.
     tokio::time::pause();
-    tokio::time::advance(PENDING_MAX + Duration::from_secs(1)).await;
+    tokio::time::advance(WAIT + Duration::from_secs(1)).await;
     assert!(matches!(rig.metadata.lookup(A), Lookup::Unavailable));
     tokio::time::advance(Duration::from_secs(290)).await;
     assert_eq!(rig.fake.calls(&path), 1);
@@ -440,7 +455,7 @@ async fn a_listed_app_is_renewed_by_the_next_list() {
 }
 
 #[tokio::test]
-async fn a_deleted_app_is_noticed_after_its_time() {
+async fn a_deleted_app_is_noticed_and_keeps_its_names() {
     let rig =
         Rig::start_without_list(Settings { app_ttl: Duration::from_millis(20), ..settings() }, |fake| {
             fake.add(A, "a")
@@ -449,11 +464,13 @@ async fn a_deleted_app_is_noticed_after_its_time() {
     rig.known(A, |_| true).await;
     rig.fake.script().apps.clear();
     let looking = async {
-        while !matches!(rig.metadata.lookup(A), Lookup::Missing) {
+        while rig.metadata.stats().deleted == 0 {
+            assert_eq!(&*known(&rig.metadata.lookup(A)).names.app, "a");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, looking).await.expect("still known");
+    tokio::time::timeout(DEADLINE, looking).await.expect("not noticed");
+    assert_eq!(&*known(&rig.metadata.lookup(A)).names.app, "a");
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use crate::nozzle::cf::fake::{Fake, FakeApp, client};
 use crate::nozzle::cf::{Foundation, token::Credentials};
 use crate::nozzle::encode::EncoderSettings;
 use crate::nozzle::event_type::EventType;
-use crate::nozzle::metadata::tests::settings;
-use crate::nozzle::metadata::{Lookup, Metadata, PENDING_MAX, Settings};
+use crate::nozzle::metadata::tests::{WAIT, settings};
+use crate::nozzle::metadata::{Lookup, Metadata, Settings};
 use crate::nozzle::queue::{self, Frames};
 
 const APP: &str = "aaaaaaaa-0000-4000-8000-000000000001";
@@ -62,7 +62,7 @@ async fn events_whose_app_could_not_be_looked_up_are_counted() {
     let (metadata, _task) = Metadata::start(settings(), foundation, CancellationToken::new());
     let mut stages = stages(&metadata);
     assert_eq!(pass(&mut stages, APP).unenriched, 1, "its look-up is under way");
-    advance(PENDING_MAX).await;
+    advance(WAIT).await;
     let lookup = metadata.lookup(APP);
     assert!(matches!(lookup, Lookup::Unavailable), "{lookup:?}");
     let intake = pass(&mut stages, APP);

@@ -9,6 +9,7 @@ use crate::nozzle::batcher::BatchLimits;
 use crate::nozzle::cf::fake::Fake;
 use crate::nozzle::encode::EncoderSettings;
 use crate::nozzle::event_type::EventType;
+use crate::nozzle::metadata::tests::settings;
 use crate::nozzle::metadata::{Fields, Metadata, Settings};
 use crate::nozzle::queue::{Frames, channel};
 
@@ -95,17 +96,8 @@ async fn a_gateway_batch_becomes_events_and_its_damage_is_counted() {
 #[tokio::test]
 async fn envelopes_of_a_gateway_wait_for_names_and_come_back_whole() {
     let fake = Fake::start().await;
-    let settings = Settings {
-        fields: Fields { app_name: true, ..Fields::default() },
-        ignore_missing: true,
-        missing_ttl: Duration::ZERO,
-        app_ttl: Duration::ZERO,
-        org_space_ttl: Duration::ZERO,
-        app_limit: None,
-        rate_per_second: 1,
-        index_from_env: false,
-        index_from_label: false,
-    };
+    let fields = Fields { app_name: true, ..Fields::default() };
+    let settings = Settings { fields, ..settings() };
     // The look-ups are never run, so that every app stays unknown.
     let (metadata, _task) = Metadata::start(settings, fake.foundation(), CancellationToken::new());
     let mut stages = stages(metadata);

@@ -12,11 +12,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use self::query::Query;
+use self::clock::Clock;
+use self::faults::Faults;
+use self::lists::{APPS, included, list_apps, list_organizations, list_spaces};
+use self::query::{Offer, Query};
+use self::resource::{Dated, Resource};
 use super::uaa::Uaa;
 
+mod clock;
+mod faults;
+mod labels;
+mod lists;
 mod query;
 mod resource;
 pub use resource::{App, Organization, Space};
@@ -31,37 +39,80 @@ pub struct CloudController {
     uaa: Uaa,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     base_url: String,
-    // In the order of their guids, which is as good as any.
-    apps: BTreeMap<String, App>,
-    spaces: BTreeMap<String, Space>,
-    organizations: BTreeMap<String, Organization>,
-    statuses: BTreeMap<String, u16>,
-    latency: Duration,
+    clock: Clock,
+    ids: u64,
+    apps: Table<App>,
+    spaces: Table<Space>,
+    organizations: Table<Organization>,
+    faults: Faults,
     calls: BTreeMap<String, u64>,
     calls_total: u64,
 }
 
+type Table<T> = BTreeMap<String, Dated<T>>;
+
+impl Inner {
+    fn put<T: Resource>(&mut self, resource: T, table: fn(&mut Self) -> &mut Table<T>) {
+        self.ids += 1;
+        let (id, now) = (self.ids, self.clock.now());
+        let (guid, table) = (resource.guid().to_owned(), table(self));
+        let (id, created_at) = table.get(&guid).map_or((id, now), |old| (old.id, old.created_at));
+        table.insert(guid, Dated { resource, id, created_at, updated_at: now });
+    }
+}
+
 impl CloudController {
     pub(crate) fn new(uaa: Uaa) -> Self {
-        Self { inner: Arc::default(), uaa }
+        let inner = Inner {
+            base_url: String::new(),
+            clock: Clock::new(),
+            ids: 0,
+            apps: BTreeMap::new(),
+            spaces: BTreeMap::new(),
+            organizations: BTreeMap::new(),
+            faults: Faults::default(),
+            calls: BTreeMap::new(),
+            calls_total: 0,
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), uaa }
     }
 
-    /// Adds an app, or replaces the one with its guid.
+    /// Adds an app, or replaces the one with its guid; it counts as updated now.
     pub fn put_app(&self, app: App) {
-        self.lock().apps.insert(app.guid.clone(), app);
+        self.lock().put(app, |inner| &mut inner.apps);
     }
 
-    /// Adds a space, or replaces the one with its guid.
+    /// Adds a space, or replaces the one with its guid; its apps do not count as updated.
     pub fn put_space(&self, space: Space) {
-        self.lock().spaces.insert(space.guid.clone(), space);
+        self.lock().put(space, |inner| &mut inner.spaces);
     }
 
     /// Adds an organization, or replaces the one with its guid.
     pub fn put_organization(&self, organization: Organization) {
-        self.lock().organizations.insert(organization.guid.clone(), organization);
+        self.lock().put(organization, |inner| &mut inner.organizations);
+    }
+
+    /// Every app, as it is now.
+    pub fn apps(&self) -> Vec<App> {
+        self.lock().apps.values().map(|app| app.resource.clone()).collect()
+    }
+
+    /// The space with this guid, as it is now.
+    pub fn space(&self, guid: &str) -> Option<Space> {
+        self.lock().spaces.get(guid).map(|space| space.resource.clone())
+    }
+
+    /// The organization with this guid, as it is now.
+    pub fn organization(&self, guid: &str) -> Option<Organization> {
+        self.lock().organizations.get(guid).map(|organization| organization.resource.clone())
+    }
+
+    /// Lets the calendar go on by so much: what is changed from here on is that much later.
+    pub fn go_ahead(&self, time: Duration) {
+        self.lock().clock.go_ahead(time);
     }
 
     /// Deletes an app; whether there was one.
@@ -73,19 +124,29 @@ impl CloudController {
     pub fn set_status(&self, path: &str, status: Option<u16>) {
         let mut inner = self.lock();
         match status {
-            Some(status) => inner.statuses.insert(path.to_owned(), status),
-            None => inner.statuses.remove(path),
+            Some(status) => inner.faults.statuses.insert(path.to_owned(), status),
+            None => inner.faults.statuses.remove(path),
         };
     }
 
     /// Answers every request that much later.
     pub fn set_latency(&self, latency: Duration) {
-        self.lock().latency = latency;
+        self.lock().faults.latency = latency;
+    }
+
+    /// Answers so many of a hundred calls, picked at random, with a status; 0: as usual again.
+    pub fn set_failing(&self, percent: u8, status: u16) {
+        self.lock().faults.set_share(percent, status);
     }
 
     /// How often a path (without the query) was asked for.
     pub fn calls(&self, path: &str) -> u64 {
         self.lock().calls.get(path).copied().unwrap_or_default()
+    }
+
+    /// How many requests there were for paths that `wanted` is true for.
+    pub fn calls_where(&self, wanted: impl Fn(&str) -> bool) -> u64 {
+        self.lock().calls.iter().filter(|(path, _)| wanted(path)).map(|(_, n)| n).sum()
     }
 
     /// How many requests there were.
@@ -107,7 +168,7 @@ impl CloudController {
         let path = format!("/internal/v4/log_access/{guid}");
         let inner = self.lock();
         let known = if inner.apps.contains_key(guid) { 200 } else { 404 };
-        inner.statuses.get(&path).copied().unwrap_or(known)
+        inner.faults.statuses.get(&path).copied().unwrap_or(known)
     }
 
     /// Whether a caller may read the logs of an app or else of a service instance.
@@ -115,7 +176,7 @@ impl CloudController {
     /// There are no service instances but those whose path was given the status 200.
     pub(crate) fn may_read_logs(&self, guid: &str) -> bool {
         let path = format!("/v3/service_instances/{guid}");
-        self.log_access(guid) == 200 || self.lock().statuses.get(&path) == Some(&200)
+        self.log_access(guid) == 200 || self.lock().faults.statuses.get(&path) == Some(&200)
     }
 
     pub(crate) fn routes(&self) -> axum::Router {
@@ -147,7 +208,7 @@ async fn guard(State(capi): State<CloudController>, request: Request, next: Next
         if inner.calls.len() < PATHS_MAX || inner.calls.contains_key(&path) {
             *inner.calls.entry(path.clone()).or_default() += 1;
         }
-        (inner.latency, inner.statuses.get(&path).copied())
+        (inner.faults.latency, inner.faults.status(&path))
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -202,31 +263,45 @@ fn not_found(what: &str) -> Response {
     failure(StatusCode::NOT_FOUND, 10010, "CF-ResourceNotFound", &format!("{what} not found"))
 }
 
-async fn one_app(State(capi): State<CloudController>, Path(guid): Path<String>) -> Response {
+async fn one_app(
+    State(capi): State<CloudController>,
+    Path(guid): Path<String>,
+    request: Request,
+) -> Response {
     let inner = capi.lock();
-    match inner.apps.get(&guid) {
-        Some(app) => Json(app.json(&inner.base_url)).into_response(),
-        None => not_found("App"),
+    // One resource takes `include` and nothing else.
+    let includes = Offer { orders: &[], ..APPS };
+    let query = match Query::parse(request.uri().query(), &includes) {
+        Ok(query) => query,
+        Err(refusal) => return *refusal,
+    };
+    let Some(app) = inner.apps.get(&guid) else { return not_found("App") };
+    let mut body = app.json(&inner.base_url);
+    if let Some(include) = &query.include {
+        body["included"] = included(&inner, include, &[app]);
     }
+    Json(body).into_response()
 }
 
 async fn environment(State(capi): State<CloudController>, Path(guid): Path<String>) -> Response {
     match capi.lock().apps.get(&guid) {
-        Some(app) => Json(json!({ "var": app.environment })).into_response(),
+        Some(app) => Json(json!({ "var": app.resource.environment })).into_response(),
         None => not_found("App"),
     }
 }
 
 async fn one_space(State(capi): State<CloudController>, Path(guid): Path<String>) -> Response {
-    match capi.lock().spaces.get(&guid) {
-        Some(space) => Json(space.json()).into_response(),
+    let inner = capi.lock();
+    match inner.spaces.get(&guid) {
+        Some(space) => Json(space.json(&inner.base_url)).into_response(),
         None => not_found("Space"),
     }
 }
 
 async fn one_organization(State(capi): State<CloudController>, Path(guid): Path<String>) -> Response {
-    match capi.lock().organizations.get(&guid) {
-        Some(organization) => Json(organization.json()).into_response(),
+    let inner = capi.lock();
+    match inner.organizations.get(&guid) {
+        Some(organization) => Json(organization.json(&inner.base_url)).into_response(),
         None => not_found("Organization"),
     }
 }
@@ -236,62 +311,6 @@ async fn log_access(State(capi): State<CloudController>, Path(guid): Path<String
         200 => Json(json!({})).into_response(),
         status => scripted(status),
     }
-}
-
-async fn list_apps(State(capi): State<CloudController>, request: Request) -> Response {
-    let inner = capi.lock();
-    let query = match Query::parse(request.uri().query(), &["space.organization", "space"]) {
-        Ok(query) => query,
-        Err(refusal) => return *refusal,
-    };
-    let listed = inner.apps.values().filter(|app| app.listed && query.wants(&app.guid)).collect();
-    let (page, shown) = query.page(&inner.base_url, "/v3/apps", listed);
-    let mut body = page;
-    body["resources"] = shown.iter().map(|app| app.json(&inner.base_url)).collect();
-    if let Some(include) = &query.include {
-        let mut spaces: Vec<_> = shown.iter().map(|app| &app.space_guid).collect();
-        spaces.sort();
-        spaces.dedup();
-        let spaces: Vec<_> = spaces.into_iter().filter_map(|guid| inner.spaces.get(guid)).collect();
-        body["included"]["spaces"] = spaces.iter().map(|space| space.json()).collect();
-        if include == "space.organization" {
-            let mut guids: Vec<_> = spaces.iter().map(|space| &space.organization_guid).collect();
-            guids.sort();
-            guids.dedup();
-            let found = guids.into_iter().filter_map(|guid| inner.organizations.get(guid));
-            body["included"]["organizations"] = found.map(Organization::json).collect();
-        }
-    }
-    Json(body).into_response()
-}
-
-async fn list_spaces(State(capi): State<CloudController>, request: Request) -> Response {
-    let inner = capi.lock();
-    let all = inner.spaces.iter();
-    plain_list(&inner.base_url, "/v3/spaces", &request, all, Space::json)
-}
-
-async fn list_organizations(State(capi): State<CloudController>, request: Request) -> Response {
-    let inner = capi.lock();
-    let all = inner.organizations.iter();
-    plain_list(&inner.base_url, "/v3/organizations", &request, all, Organization::json)
-}
-
-fn plain_list<'a, T: 'a>(
-    base_url: &str,
-    path: &str,
-    request: &Request,
-    all: impl Iterator<Item = (&'a String, &'a T)>,
-    json: impl Fn(&T) -> Value,
-) -> Response {
-    let query = match Query::parse(request.uri().query(), &["organization"]) {
-        Ok(query) => query,
-        Err(refusal) => return *refusal,
-    };
-    let listed = all.filter(|(guid, _)| query.wants(guid)).map(|(_, resource)| resource).collect();
-    let (mut body, shown) = query.page(base_url, path, listed);
-    body["resources"] = shown.into_iter().map(json).collect();
-    Json(body).into_response()
 }
 
 #[cfg(test)]

@@ -53,11 +53,15 @@ impl Command {
     }
 
     /// Starts it.
+    ///
+    /// In a directory of its own: relative paths, such as that of the app cache, are nobody else's.
     pub(crate) fn start(self) -> Nozzle {
+        let directory = tempfile::tempdir().expect("a directory");
         let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_nozzle"))
             .args(self.arguments)
             .env_clear()
             .envs(self.environment)
+            .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -66,7 +70,7 @@ impl Command {
             .expect("the nozzle starts");
         let stdout = Output::of(child.stdout.take().expect("piped"));
         let stderr = Output::of(child.stderr.take().expect("piped"));
-        Nozzle { child, stdout, stderr }
+        Nozzle { child, stdout, stderr, _directory: directory }
     }
 
     /// Starts it and waits for its end.
@@ -111,6 +115,7 @@ pub(crate) struct Nozzle {
     child: Child,
     stdout: Output,
     stderr: Output,
+    _directory: tempfile::TempDir,
 }
 
 impl Nozzle {

@@ -118,6 +118,64 @@ async fn apps_choose_their_index_or_silence() {
 }
 
 #[tokio::test]
+async fn an_app_is_muted_by_its_variable_and_labelled_with_its_sourcetype() {
+    let muted = App { environment: [("F2S_DISABLE_LOGGING".to_owned(), "true".into())].into(), ..app(1) };
+    let labels = [("SPLUNK_SOURCETYPE".to_owned(), "nginx".to_owned())].into();
+    let world = world([muted, App { labels, ..app(2) }, app(3)]).await;
+    let settings = [&PATIENT[..], &[("USE_LABELS_FOR_SPLUNK_SOURCETYPE", "true")]].concat();
+    let nozzle = world.nozzle(Source::Grpc, &settings).await;
+    world.publish(0..300, |n| log(&app_guid(1 + n % 3), n)).await;
+    world.settled(&nozzle).await;
+    let verdict = world.finish(nozzle).await;
+    assert_eq!(verdict.ledger().filtered, [("app_muted".to_owned(), 100)].into());
+    assert_eq!(verdict.ledger().unenriched, 0);
+    for record in &verdict.records {
+        let expected =
+            if super::verdict::number(record).unwrap() % 3 == 1 { "nginx" } else { "cf:logmessage" };
+        assert_eq!(record.json()["sourcetype"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_restart_enriches_its_first_event_without_the_cloud_controller() {
+    let world = world([App { listed: true, ..app(1) }]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cache.db");
+    let settings = [&PATIENT[..], &[("BOLTDB_PATH", file.to_str().unwrap())]].concat();
+    let nozzle = world.nozzle(Source::Grpc, &settings).await;
+    world.publish(0..10, |n| log(&app_guid(1), n)).await;
+    world.settled(&nozzle).await;
+    nozzle.until("the app is in the file", |status| status.metadata.file.written > 0).await;
+    let before = nozzle.stop().await;
+    world.foundation.wait_connected(super::world::DEADLINE, |open| open.rlp == 0).await.unwrap();
+
+    world.foundation.capi().set_failing(100, 503);
+    let nozzle = world.nozzle(Source::Grpc, &settings).await;
+    world.publish(10..20, |n| log(&app_guid(1), n)).await;
+    nozzle.until("the other half is delivered", |status| status.ledger.delivered == 10).await;
+    let after = nozzle.stop().await;
+    assert_eq!(after.report.ledger.unenriched, 0);
+    let verdict = world.compare(vec![before, after]);
+    verdict.assert_exactly(0..20);
+    for event in events(&verdict).into_values() {
+        assert_eq!(event["cf_app_name"], "shop-1");
+    }
+}
+
+#[tokio::test]
+async fn while_the_cloud_controller_is_away_nothing_is_parked() {
+    let world = world((1..=200).map(app)).await;
+    world.foundation.capi().set_failing(100, 503);
+    let nozzle = world.nozzle(Source::Grpc, &PATIENT).await;
+    nozzle.until("the cloud controller counts as away", |status| status.metadata.away).await;
+    world.publish(0..200, |n| log(&app_guid(1 + n), n)).await;
+    // METADATA_WAIT is a minute: nobody waits for it.
+    let status = nozzle.until("all go out", |status| status.ledger.delivered == 200).await;
+    assert_eq!((status.ledger.parked, status.ledger.unenriched), (0, 200));
+    world.finish(nozzle).await.assert_exactly(0..200);
+}
+
+#[tokio::test]
 async fn an_index_splunk_refuses_costs_the_events_of_that_app_only() {
     let elsewhere = App { environment: [("SPLUNK_INDEX".to_owned(), "secret".into())].into(), ..app(1) };
     let world = world([elsewhere, app(2)]).await;

@@ -149,6 +149,8 @@ impl World {
             ("SPLUNK_INDEX", "main".to_owned()),
             ("EVENTS", EVERYTHING.to_owned()),
             ("FLUSH_INTERVAL", "50ms".to_owned()),
+            // Nozzles that run at the same time would share the default one.
+            ("BOLTDB_PATH", "off".to_owned()),
             // Most of the work of a build without optimization.
             ("HEC_COMPRESSION", "off".to_owned()),
             // No machine is so slow that it has to lose for it.

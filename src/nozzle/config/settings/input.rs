@@ -32,10 +32,13 @@ pub(super) static ALL: &[&Setting] = &[
     &APP_CACHE_INVALIDATE_TTL,
     &ORG_SPACE_CACHE_INVALIDATE_TTL,
     &APP_LIMITS,
+    &METADATA_REFRESH,
     &METADATA_WAIT,
     &METADATA_RATE,
+    &BOLTDB_PATH,
     &USE_ENV_VAR_FOR_SPLUNK_INDEX,
     &USE_LABELS_FOR_SPLUNK_INDEX,
+    &USE_LABELS_FOR_SPLUNK_SOURCETYPE,
 ];
 
 /// Ten years: longer than any cache lives, short enough to add to any time.
@@ -214,22 +217,39 @@ pub(in super::super) static MISSING_APP_CACHE_INVALIDATE_TTL: Setting =
         .means("How long an app is remembered as missing");
 
 pub(in super::super) static APP_CACHE_INVALIDATE_TTL: Setting =
-    Setting::new("APP_CACHE_INVALIDATE_TTL", Theme::AppInfo, TTL, "1h")
-        .or("0s")
-        .kept()
-        .means("How often all apps are listed again; `0s` = only at the start");
+    Setting::new("APP_CACHE_INVALIDATE_TTL", Theme::AppInfo, TTL, "1h").or("0s").kept().means(
+        "How often all apps are listed again, and environments read again; `0s` = only at the start. \
+             Changes are seen anyway: see METADATA_REFRESH",
+    );
 
 pub(in super::super) static ORG_SPACE_CACHE_INVALIDATE_TTL: Setting =
     Setting::new("ORG_SPACE_CACHE_INVALIDATE_TTL", Theme::AppInfo, TTL, "72h")
         .or("72h")
-        .kept()
-        .means("How long names of organizations and spaces are kept; `0s` = for good");
+        .mapped("`0s` together with APP_CACHE_INVALIDATE_TTL stops the Go nozzle")
+        .means(
+            "How often names of organizations and spaces are read again, along with all apps; `0s` = never",
+        );
 
 pub(in super::super) static APP_LIMITS: Setting =
     Setting::new("APP_LIMITS", Theme::AppInfo, Kind::Integer { min: 0, max: 10_000_000 }, "50000")
         .or("0")
         .mapped("bounds the apps remembered; it had no effect before")
-        .means("Most apps kept in memory, the longest unused go first; `0` = 200,000");
+        .means("Most apps kept in memory, the longest unused go first; `0` = 100,000");
+
+pub(in super::super) static METADATA_REFRESH: Setting =
+    Setting::new("METADATA_REFRESH", Theme::AppInfo, TTL, "1m").or("15s").means(
+        "How often the Cloud Foundry API is asked which apps, spaces and organizations have changed, three \
+         small requests each time; `0s` = never",
+    );
+
+pub(in super::super) static BOLTDB_PATH: Setting =
+    Setting::new("BOLTDB_PATH", Theme::AppInfo, Kind::Text, "/var/vcap/store/nozzle/cache.db")
+        .or("cache.db")
+        .mapped("its form is another one; a file of the Go nozzle is replaced. It is never trusted for long")
+        .means(
+            "File that keeps the apps over a restart; `off` = none. In a container it lasts as long as the \
+             container does",
+        );
 
 pub(in super::super) static METADATA_WAIT: Setting = Setting::new(
     "METADATA_WAIT",
@@ -248,11 +268,19 @@ pub(in super::super) static METADATA_RATE: Setting =
 pub(in super::super) static USE_ENV_VAR_FOR_SPLUNK_INDEX: Setting =
     Setting::new("USE_ENV_VAR_FOR_SPLUNK_INDEX", Theme::AppInfo, Kind::Bool, "false")
         .or("true")
-        .kept()
-        .means("An app's environment variable SPLUNK_INDEX is the index of its events; one request per app");
+        .mapped("F2S_DISABLE_LOGGING works, too")
+        .means(
+            "An app's environment variable SPLUNK_INDEX is the index of its events, and \
+             F2S_DISABLE_LOGGING=true mutes it; one request for each app that logs",
+        );
 
 pub(in super::super) static USE_LABELS_FOR_SPLUNK_INDEX: Setting =
     Setting::new("USE_LABELS_FOR_SPLUNK_INDEX", Theme::AppInfo, Kind::Bool, "true")
         .or("false")
         .kept()
         .means("An app's label SPLUNK_INDEX is the index of its events; wins over the variable");
+
+pub(in super::super) static USE_LABELS_FOR_SPLUNK_SOURCETYPE: Setting =
+    Setting::new("USE_LABELS_FOR_SPLUNK_SOURCETYPE", Theme::AppInfo, Kind::Bool, "true")
+        .or("false")
+        .means("An app's label SPLUNK_SOURCETYPE is the sourcetype of its log lines");

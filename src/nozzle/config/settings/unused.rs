@@ -13,7 +13,6 @@ pub(super) static ALL: &[&Setting] = &[
     &STATUS_MONITOR_INTERVAL,
     &SELECTED_MONITORING_METRICS,
     &JOB_HOST,
-    &BOLTDB_PATH,
     &CONSUMER_QUEUE_SIZE,
     &REFRESH_SPLUNK_CONNECTION,
     &KEEP_ALIVE_TIMER,
@@ -65,11 +64,6 @@ static SELECTED_MONITORING_METRICS: Setting =
 static JOB_HOST: Setting = unused("JOB_HOST", Kind::Text, "nozzle-1")
     .unused("the nozzle's own log goes to its output only")
     .means("Host of the nozzle's own log events");
-
-static BOLTDB_PATH: Setting = unused("BOLTDB_PATH", Kind::Text, "cache.db")
-    .go_default("cache.db")
-    .unused("apps are remembered in memory and looked up without delaying the start")
-    .means("File of the app cache");
 
 static CONSUMER_QUEUE_SIZE: Setting = unused("CONSUMER_QUEUE_SIZE", ANY_INTEGER, "10000")
     .go_default("10000")

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::nozzle::metadata::Settings;
-use crate::nozzle::metadata::app::{Facts, is_index};
+use crate::nozzle::metadata::app::{Environment, Facts, Labels, is_index};
+use crate::nozzle::metadata::moment::Moment;
 
-/// The label and environment variable that choose an app's index.
+/// The environment variable that chooses an app's index.
 const INDEX_KEY: &str = "SPLUNK_INDEX";
-/// The label that mutes an app when its value is exactly `true`.
+/// The environment variable that mutes an app when its value is exactly `true`.
 const MUTE_KEY: &str = "F2S_DISABLE_LOGGING";
 /// What is kept of the API's own words.
 const REASON_CHARS_MAX: usize = 200;
@@ -24,31 +24,55 @@ pub(in super::super) struct AppAnswer {
     pub(in super::super) included: Included,
 }
 
-/// A page of the list of apps.
+/// A page of a list.
 #[derive(Debug, Deserialize)]
-pub(in super::super) struct AppPage {
-    pub(in super::super) resources: Vec<AppResource>,
+pub(in super::super) struct Page<T> {
+    pub(in super::super) resources: Vec<T>,
     #[serde(default, deserialize_with = "null_as_default")]
     pub(in super::super) included: Included,
     #[serde(default, deserialize_with = "null_as_default")]
     pagination: Pagination,
 }
 
-impl AppPage {
-    /// Where the next page is, if there is one.
-    pub(in super::super) fn next(&self) -> Option<&str> {
-        self.pagination.next.as_ref().and_then(|link| link.href.as_deref())
+impl<T> Page<T> {
+    /// How many pages of this size there are, as far as the server says.
+    pub(in super::super) fn pages(&self) -> u64 {
+        self.pagination.total_pages
     }
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Pagination {
-    next: Option<Link>,
+    #[serde(default)]
+    total_pages: u64,
 }
 
+/// A resource with a date.
+pub(in super::super) trait Dated {
+    /// When it was last changed.
+    fn updated_at(&self) -> Option<Moment>;
+}
+
+/// The dates of a resource: one that was never changed may have none for that.
+macro_rules! dated {
+    ($($resource:ty)*) => {$(
+        impl Dated for $resource {
+            fn updated_at(&self) -> Option<Moment> {
+                Moment::parse(self.updated_at.as_deref().or(self.created_at.as_deref())?)
+            }
+        }
+    )*};
+}
+
+dated! { AppResource SpaceResource OrgResource AnyResource }
+
+/// What every resource has, where nothing else is needed.
 #[derive(Debug, Deserialize)]
-struct Link {
-    href: Option<String>,
+pub(in super::super) struct AnyResource {
+    #[serde(default)]
+    created_at: Option<Box<str>>,
+    #[serde(default)]
+    updated_at: Option<Box<str>>,
 }
 
 /// Spaces and orgs that came along with apps.
@@ -69,19 +93,29 @@ pub(in super::super) struct AppResource {
     relationships: AppRelationships,
     #[serde(default, deserialize_with = "null_as_default")]
     metadata: ResourceMetadata,
+    #[serde(default)]
+    created_at: Option<Box<str>>,
+    #[serde(default)]
+    updated_at: Option<Box<str>>,
 }
 
 impl AppResource {
     /// What the app says about itself; its space's name and org are still to be found.
-    pub(in super::super) fn facts(&self, settings: &Settings) -> Facts {
-        let label = |key| self.metadata.labels.get(key).and_then(Value::as_str);
-        let index = label(INDEX_KEY).filter(|_| settings.index_from_label);
+    pub(in super::super) fn facts(&self) -> Facts {
+        let labels = &self.metadata.labels;
+        let index = labels.index.as_ref().and_then(Value::as_str);
+        let sourcetype = labels.sourcetype.as_ref().and_then(Value::as_str);
+        let sourcetype = sourcetype.filter(|text| is_index(text) && !text.trim().is_empty());
         Facts {
             name: Arc::from(&*self.name),
             space_guid: self.relationships.space.guid(),
-            label_index: index.filter(|index| is_index(index)).map(Arc::from),
-            label_refused: index.is_some_and(|index| !is_index(index)),
-            muted: label(MUTE_KEY) == Some("true"),
+            labels: Labels {
+                index: index.filter(|index| is_index(index)).map(Arc::from),
+                index_refused: index.is_some_and(|index| !is_index(index)),
+                sourcetype: sourcetype.map(Arc::from),
+                muted: labels.mute.as_ref().and_then(Value::as_str) == Some("true"),
+            },
+            updated_at: self.updated_at(),
             ..Facts::default()
         }
     }
@@ -111,8 +145,19 @@ struct Reference {
 
 #[derive(Debug, Default, Deserialize)]
 struct ResourceMetadata {
-    #[serde(default)]
-    labels: Value,
+    #[serde(default, deserialize_with = "null_as_default")]
+    labels: ResourceLabels,
+}
+
+/// The labels that mean something here; of the others, apps may have any number.
+#[derive(Debug, Default, Deserialize)]
+struct ResourceLabels {
+    #[serde(default, rename = "SPLUNK_INDEX")]
+    index: Option<Value>,
+    #[serde(default, rename = "SPLUNK_SOURCETYPE")]
+    sourcetype: Option<Value>,
+    #[serde(default, rename = "F2S_DISABLE_LOGGING")]
+    mute: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,6 +167,10 @@ pub(in super::super) struct SpaceResource {
     pub(in super::super) name: Box<str>,
     #[serde(default, deserialize_with = "null_as_default")]
     relationships: SpaceRelationships,
+    #[serde(default)]
+    created_at: Option<Box<str>>,
+    #[serde(default)]
+    updated_at: Option<Box<str>>,
 }
 
 impl SpaceResource {
@@ -141,22 +190,42 @@ pub(in super::super) struct OrgResource {
     pub(in super::super) guid: Box<str>,
     #[serde(default, deserialize_with = "null_as_default")]
     pub(in super::super) name: Box<str>,
+    #[serde(default)]
+    created_at: Option<Box<str>>,
+    #[serde(default)]
+    updated_at: Option<Box<str>>,
 }
 
 /// An app's own environment variables.
 #[derive(Debug, Deserialize)]
-pub(super) struct Environment {
+pub(super) struct Variables {
     #[serde(default)]
     var: Value,
 }
 
-impl Environment {
+/// What an app's environment says, before it is judged.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Read {
+    pub(in super::super) environment: Environment,
+    /// Whether it asks for what cannot be an index.
+    pub(in super::super) index_refused: bool,
+}
+
+impl Variables {
     /// The index, as the app has it; a number or a truth value counts as its text.
-    pub(super) fn index(self) -> Option<String> {
-        match self.var.get(INDEX_KEY)? {
+    pub(super) fn read(&self) -> Read {
+        let text = |key| match self.var.get(key)? {
             Value::String(text) => Some(text.clone()),
             Value::Null => None,
             other => Some(other.to_string()),
+        };
+        let index = text(INDEX_KEY);
+        Read {
+            index_refused: index.as_deref().is_some_and(|index| !is_index(index)),
+            environment: Environment {
+                index: index.filter(|index| is_index(index)).map(Arc::from),
+                muted: text(MUTE_KEY).as_deref() == Some("true"),
+            },
         }
     }
 }
@@ -202,7 +271,6 @@ mod tests {
     use serde_json::{from_value, json};
 
     use super::*;
-    use crate::nozzle::metadata::tests::settings;
 
     #[test]
     fn an_app_with_nothing_but_a_guid_is_still_an_app() {
@@ -212,7 +280,7 @@ mod tests {
                 "included": nothing,
             }))
             .unwrap();
-            assert_eq!(app.app.facts(&settings()), Facts::default(), "{name}");
+            assert_eq!(app.app.facts(), Facts::default(), "{name}");
         }
     }
 
@@ -228,28 +296,56 @@ mod tests {
             (json!({"F2S_DISABLE_LOGGING": true}), (None, false)),
             (json!(null), (None, false)),
         ];
-        let settings = Settings { index_from_label: true, ..settings() };
         for (labels, (index, muted)) in cases {
             let app: AppResource = from_value(json!({"guid": "a", "metadata": {"labels": labels}})).unwrap();
-            let facts = app.facts(&settings);
-            assert_eq!((facts.label_index.as_deref(), facts.muted), (index, muted), "{labels}");
+            let found = app.facts().labels;
+            assert_eq!((found.index.as_deref(), found.muted), (index, muted), "{labels}");
+        }
+        for (label, expected) in
+            [(json!("nginx"), Some("nginx")), (json!(" "), None), (json!("a\nb"), None), (json!(7), None)]
+        {
+            let labels = json!({"labels": {"SPLUNK_SOURCETYPE": label}});
+            let app: AppResource = from_value(json!({"guid": "a", "metadata": labels})).unwrap();
+            assert_eq!(app.facts().labels.sourcetype.as_deref(), expected, "{label}");
         }
     }
 
     #[test]
-    fn the_environment_gives_the_index_as_text() {
-        let cases = [
-            (json!({"var": {"SPLUNK_INDEX": "i"}}), Some("i")),
-            (json!({"var": {"SPLUNK_INDEX": " "}}), Some(" ")),
-            (json!({"var": {"SPLUNK_INDEX": 7}}), Some("7")),
-            (json!({"var": {"SPLUNK_INDEX": null}}), None),
-            (json!({"var": {"splunk_index": "i"}}), None),
-            (json!({"var": null}), None),
+    fn a_resource_that_was_never_changed_is_as_old_as_it_is() {
+        for (dates, expected) in [
+            (
+                json!({"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T00:00:00Z"}),
+                Some("2026-01-02T00:00:00Z"),
+            ),
+            (json!({"created_at": "2026-01-01T00:00:00Z", "updated_at": null}), Some("2026-01-01T00:00:00Z")),
+            (json!({"updated_at": "soon"}), None),
             (json!({}), None),
-        ];
-        for (body, expected) in cases {
-            let environment: Environment = from_value(body.clone()).unwrap();
-            assert_eq!(environment.index().as_deref(), expected, "{body}");
+        ] {
+            let resource: AnyResource = from_value(dates).unwrap();
+            assert_eq!(resource.updated_at().map(|moment| moment.to_string()).as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn the_environment_gives_the_index_as_text_and_mutes() {
+        let cases = [
+            (json!({"var": {"SPLUNK_INDEX": "i"}}), Some("i"), false),
+            (json!({"var": {"SPLUNK_INDEX": " "}}), Some(" "), false),
+            (json!({"var": {"SPLUNK_INDEX": 7}}), Some("7"), false),
+            (json!({"var": {"SPLUNK_INDEX": null}}), None, false),
+            (json!({"var": {"splunk_index": "i", "f2s_disable_logging": "true"}}), None, false),
+            (json!({"var": {"SPLUNK_INDEX": "i", "F2S_DISABLE_LOGGING": "true"}}), Some("i"), true),
+            (json!({"var": {"F2S_DISABLE_LOGGING": true}}), None, true),
+            (json!({"var": {"F2S_DISABLE_LOGGING": "True"}}), None, false),
+            (json!({"var": null}), None, false),
+            (json!({}), None, false),
+        ];
+        for (body, index, muted) in cases {
+            let read = from_value::<Variables>(body.clone()).unwrap().read();
+            let expected = Environment { index: index.map(Arc::from), muted };
+            assert_eq!(read, Read { environment: expected, index_refused: false }, "{body}");
+        }
+        let long: Variables = from_value(json!({"var": {"SPLUNK_INDEX": "i".repeat(256)}})).unwrap();
+        assert_eq!(long.read(), Read { index_refused: true, ..Read::default() });
     }
 }

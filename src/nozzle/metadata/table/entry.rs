@@ -1,23 +1,30 @@
 //! One entry: its state, and what an answer does to it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::Instant;
 
-use super::Rules;
-use crate::nozzle::metadata::app::{App, Facts};
-use crate::nozzle::metadata::{Lookup, PENDING_MAX};
+use super::known::{EnvironmentAnswer, Known, Names};
+use super::{Rules, Want};
+use crate::nozzle::metadata::Lookup;
+use crate::nozzle::metadata::app::Facts;
+use crate::nozzle::metadata::record::Record;
 
 /// What is kept about one app.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// When an event last asked; see [`super::Table::tick`].
     asked: AtomicU32,
+    /// The last pass through all apps that found it.
+    pub(super) pass: u32,
     /// Since when a look-up has been queued or under way.
     pub(super) pending_since: Option<Instant>,
     /// Look-ups in a row that did not find out everything.
     failures: u32,
+    /// Whether what is saved is not what is known, and this has not been told yet.
+    unsaved: bool,
+    /// Whether it is among those to be saved.
+    dirty: bool,
     pub(super) state: State,
 }
 
@@ -25,7 +32,7 @@ pub(super) struct Entry {
 pub(super) enum State {
     /// Never answered.
     Unknown,
-    Known(Known),
+    Known(Box<Known>),
     Missing {
         until: Instant,
     },
@@ -34,63 +41,22 @@ pub(super) enum State {
     },
 }
 
+/// The answer to an event, and the look-up that is due.
 #[derive(Debug)]
-pub(super) struct Known {
-    app: Arc<App>,
-    facts: Facts,
-    env: Env,
-    /// Whether everything that is wanted has been asked for once, with whatever result.
-    tried: bool,
-    /// When Cloud Controller last described the app.
-    read_at: Instant,
-    /// When to ask again for names that could not be read.
-    names_again: Option<Instant>,
-    /// When the next look-up is due, of all reasons.
-    due: Option<Instant>,
+pub(super) struct Answer {
+    pub(super) lookup: Lookup,
+    pub(super) want: Option<Want>,
 }
 
-/// The index from the environment.
-#[derive(Debug)]
-enum Env {
-    Unasked,
-    Answered {
-        index: Option<Arc<str>>,
-        read_at: Instant,
-    },
-    /// `unread` if it never succeeded before.
-    Failed {
-        last: Option<Arc<str>>,
-        unread: bool,
-        again: Instant,
-    },
-}
-
-impl Env {
-    fn index(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Unasked => None,
-            Self::Answered { index, .. } | Self::Failed { last: index, .. } => index.as_ref(),
-        }
-    }
-
-    fn is_unread(&self) -> bool {
-        match self {
-            Self::Unasked => true,
-            Self::Answered { .. } => false,
-            Self::Failed { unread, .. } => *unread,
-        }
-    }
-}
-
-/// What a look-up has to find out.
+/// What a look-up of names has to find out.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) enum Need {
     /// Nothing: the list was quicker.
     Nothing,
     /// Everything.
     Whole,
-    /// What is missing to these facts.
-    Rest { facts: Facts, env: bool },
+    /// The names of space and org that these facts lack.
+    Places(Facts),
 }
 
 /// What a look-up found out.
@@ -100,6 +66,8 @@ pub(in super::super) enum Outcome {
     Nothing,
     /// The app, as far as it could be read.
     Found(Box<Found>),
+    /// Its environment, or not.
+    Environment(EnvironmentAnswer),
     /// Cloud Controller does not know the app.
     Missing,
     /// No answer.
@@ -107,38 +75,37 @@ pub(in super::super) enum Outcome {
 }
 
 /// An app as a look-up found it.
-#[derive(Debug)]
-pub(in super::super) struct Found {
-    pub(in super::super) facts: Facts,
-    /// Whether the facts are new, or those the entry had with names filled in.
-    pub(in super::super) fresh: bool,
-    pub(in super::super) names_again: Option<Instant>,
-    pub(in super::super) env: EnvAnswer,
-}
-
-/// What became of the environment.
-#[derive(Debug)]
-pub(in super::super) enum EnvAnswer {
-    /// Not asked for.
-    Unasked,
-    /// The index, or that there is none.
-    Index(Option<Arc<str>>),
-    /// No answer; `lasting` if soon again is no use.
-    Failed { lasting: bool },
-}
+pub(in super::super) type Found = Names;
 
 impl Entry {
-    /// An entry whose look-up has just been queued for an event.
-    pub(super) fn asked_for(now: Instant, tick: u32) -> Self {
-        Self { asked: AtomicU32::new(tick), pending_since: Some(now), failures: 0, state: State::Unknown }
+    fn new(asked: u32, pending_since: Option<Instant>, state: State) -> Self {
+        Self {
+            asked: AtomicU32::new(asked),
+            pass: 0,
+            pending_since,
+            failures: 0,
+            unsaved: false,
+            dirty: false,
+            state,
+        }
     }
 
-    /// An entry from the list that no event has asked for.
+    /// An entry whose look-up has just been queued for an event.
+    pub(super) fn asked_for(now: Instant, tick: u32) -> Self {
+        Self::new(tick, Some(now), State::Unknown)
+    }
+
+    /// An entry from a list that no event has asked for.
     pub(super) fn listed(facts: Facts, now: Instant, rules: &Rules) -> Self {
-        let mut entry =
-            Self { asked: AtomicU32::new(0), pending_since: None, failures: 0, state: State::Unknown };
-        entry.learn(facts, now, rules);
+        let mut entry = Self::new(0, None, State::Known(Box::new(Known::new(facts, now, rules))));
+        entry.unsaved = true;
         entry
+    }
+
+    /// An entry from disk.
+    pub(super) fn restored(record: Record, now: Instant, rules: &Rules) -> Self {
+        let Record { facts, environment } = record;
+        Self::new(0, None, State::Known(Box::new(Known::restored(facts, environment, now, rules))))
     }
 
     pub(super) fn stamp(&self, tick: u32) {
@@ -152,135 +119,138 @@ impl Entry {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// The answer to an event, and whether a look-up should be queued.
-    pub(super) fn answer(&self, now: Instant) -> (Lookup, bool) {
+    /// The answer to an event. While a look-up takes longer than events may wait, what there is.
+    pub(super) fn answer(&self, now: Instant, rules: &Rules) -> Answer {
         let pending = self.pending_since.is_some();
-        let late = |since: Instant| now.saturating_duration_since(since) >= PENDING_MAX;
-        let waits = self.pending_since.is_none_or(|since| !late(since));
-        match &self.state {
-            State::Unknown if waits => (Lookup::Pending, !pending),
-            State::Unknown => (Lookup::Unavailable, false),
-            State::Known(known) if known.tried => {
-                let due = known.due.is_some_and(|due| due <= now);
-                (Lookup::Known(Arc::clone(&known.app)), due && !pending)
-            }
-            State::Known(_) if waits => (Lookup::Pending, !pending),
-            State::Known(known) => (Lookup::Known(Arc::clone(&known.app)), false),
-            State::Missing { until } => (Lookup::Missing, *until <= now && !pending),
-            State::Unavailable { until } => (Lookup::Unavailable, *until <= now && !pending),
-        }
-    }
-
-    /// The answer after an attempt to queue a look-up: what there is, rather than a wait for nothing.
-    pub(super) fn answer_if_not_queued(&self, now: Instant) -> Lookup {
-        match (&self.state, self.pending_since) {
-            (_, Some(_)) => self.answer(now).0,
-            (State::Known(known), None) => Lookup::Known(Arc::clone(&known.app)),
-            (State::Missing { .. }, None) => Lookup::Missing,
-            (State::Unknown | State::Unavailable { .. }, None) => Lookup::Unavailable,
-        }
+        let late = |since: Instant| now.saturating_duration_since(since) >= rules.settings.wait;
+        let waits = !rules.settings.wait.is_zero() && !self.pending_since.is_some_and(late);
+        let (lookup, want) = match &self.state {
+            State::Unknown => (Lookup::Pending(None), Some(Want::Names)),
+            State::Known(known) if known.tried => (Lookup::Known(known.app(rules)), known.due(now, rules)),
+            State::Known(known) => (Lookup::Pending(Some(known.app(rules))), known.due(now, rules)),
+            State::Missing { until } => (Lookup::Missing, (*until <= now).then_some(Want::Names)),
+            State::Unavailable { until } => (Lookup::Unavailable, (*until <= now).then_some(Want::Names)),
+        };
+        Answer { lookup: if waits { lookup } else { lookup.at_once() }, want: want.filter(|_| !pending) }
     }
 
     pub(super) fn need(&self, now: Instant, rules: &Rules) -> Need {
         let State::Known(known) = &self.state else { return Need::Whole };
-        let ttl = rules.settings.app_ttl;
-        if !ttl.is_zero() && now.saturating_duration_since(known.read_at) >= ttl {
-            return Need::Whole;
+        match known.due(now, rules) {
+            Some(Want::Names) if known.whole_due(now, rules) => Need::Whole,
+            Some(Want::Names) => Need::Places(known.facts.clone()),
+            Some(Want::Environment) | None => Need::Nothing,
         }
-        let env = known.wants_env(now, rules);
-        if env || known.facts.lacks_names(rules.settings.fields) {
-            return Need::Rest { facts: known.facts.clone(), env };
-        }
-        if known.tried && known.due.is_some_and(|due| due <= now) { Need::Whole } else { Need::Nothing }
     }
 
-    /// Takes what the list says.
-    pub(super) fn learn(&mut self, facts: Facts, now: Instant, rules: &Rules) {
-        let found = Found { facts, fresh: true, names_again: None, env: EnvAnswer::Unasked };
-        self.found(found, now, rules, false);
+    pub(super) fn needs_environment(&self, now: Instant, rules: &Rules) -> bool {
+        matches!(&self.state, State::Known(known) if known.environment_due(now, rules))
     }
 
-    /// Takes what a look-up found out.
-    pub(super) fn settle(&mut self, outcome: Outcome, now: Instant, rules: &Rules) {
+    /// Takes what a list says; whether an answer given before is no longer right.
+    pub(super) fn learn(&mut self, facts: Facts, now: Instant, rules: &Rules) -> bool {
+        self.found(Names { facts, fresh: true, again: None }, now, rules)
+    }
+
+    /// Takes what a look-up found out; whether an answer given before is no longer right.
+    pub(super) fn settle(&mut self, outcome: Outcome, now: Instant, rules: &Rules) -> bool {
         self.pending_since = None;
         match outcome {
-            Outcome::Nothing => {}
-            Outcome::Found(found) => self.found(*found, now, rules, true),
+            Outcome::Nothing => false,
+            Outcome::Found(names) => {
+                self.failures = if names.again.is_some() { self.failures.saturating_add(1) } else { 0 };
+                self.found(*names, now, rules)
+            }
+            Outcome::Environment(answer) => self.environment(answer, now, rules),
             Outcome::Missing => {
                 self.failures = 0;
-                self.state = State::Missing { until: now + rules.missing_for };
+                let until = now + rules.missing_for;
+                match &mut self.state {
+                    State::Known(known) => {
+                        known.fail(until);
+                        known.deleted = true;
+                    }
+                    state => *state = State::Missing { until },
+                }
+                false
             }
             Outcome::Failed => {
                 self.failures = self.failures.saturating_add(1);
                 let again = now + rules.retry.growing(self.failures);
                 match &mut self.state {
-                    State::Known(known) => (known.tried, known.due) = (true, Some(again)),
+                    State::Known(known) => known.fail(again),
                     // Still true as far as anybody knows.
                     State::Missing { until } => *until = again,
                     state => *state = State::Unavailable { until: again },
                 }
+                false
             }
         }
     }
 
-    fn found(&mut self, found: Found, now: Instant, rules: &Rules, looked_up: bool) {
-        let Found { mut facts, fresh, mut names_again, env: answer } = found;
-        let failed = names_again.is_some() || matches!(answer, EnvAnswer::Failed { .. });
-        if looked_up {
-            self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+    fn found(&mut self, names: Names, now: Instant, rules: &Rules) -> bool {
+        if let State::Known(known) = &mut self.state {
+            let (changed, unsaved) = known.learn(names, now, rules);
+            self.unsaved |= unsaved;
+            return changed;
         }
-        let before = std::mem::replace(&mut self.state, State::Unknown);
-        let (env, tried, read_at) = match before {
-            State::Known(known) => {
-                facts.inherit(&known.facts);
-                if !looked_up && facts.lacks_names(rules.settings.fields) {
-                    names_again = known.names_again;
-                }
-                (known.env, known.tried, if fresh { now } else { known.read_at })
-            }
-            _ => (Env::Unasked, false, now),
+        let changed = matches!(self.state, State::Missing { .. });
+        let Names { facts, again, .. } = names;
+        let mut known = Known::new(facts.clone(), now, rules);
+        if again.is_some() {
+            // Only now it is known that some names are not to be had for a while.
+            known.learn(Names { facts, fresh: true, again }, now, rules);
+        }
+        self.state = State::Known(Box::new(known));
+        self.unsaved = true;
+        changed
+    }
+
+    fn environment(&mut self, answer: EnvironmentAnswer, now: Instant, rules: &Rules) -> bool {
+        let failed = matches!(answer, EnvironmentAnswer::Failed { .. });
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        let pause = match answer {
+            EnvironmentAnswer::Failed { lasting: true } => rules.retry.lasting,
+            _ => rules.retry.growing(self.failures),
         };
-        let env = match answer {
-            EnvAnswer::Unasked => env,
-            EnvAnswer::Index(index) => Env::Answered { index, read_at: now },
-            EnvAnswer::Failed { lasting } => {
-                let pause = if lasting { rules.retry.lasting } else { rules.retry.growing(self.failures) };
-                Env::Failed { last: env.index().cloned(), unread: env.is_unread(), again: now + pause }
-            }
-        };
-        let index_unread = facts.needs_env(&rules.settings) && env.is_unread();
-        let app = App { index_unread, ..App::new(&facts, env.index(), rules.settings.fields) };
-        let app = Arc::new(app);
-        let mut known = Known { app, facts, env, tried, read_at, names_again, due: None };
-        known.tried |=
-            looked_up || !(known.wants_env(now, rules) || known.facts.lacks_names(rules.settings.fields));
-        known.due = known.next_look_up(rules);
-        self.state = State::Known(known);
-    }
-}
-
-impl Known {
-    /// Whether the environment is to be read now.
-    fn wants_env(&self, now: Instant, rules: &Rules) -> bool {
-        self.facts.needs_env(&rules.settings) && self.env_due(rules).is_some_and(|due| due <= now)
+        let State::Known(known) = &mut self.state else { return false };
+        let (changed, unsaved) = known.learn_environment(answer, pause, now, rules);
+        self.unsaved |= unsaved;
+        changed
     }
 
-    fn env_due(&self, rules: &Rules) -> Option<Instant> {
-        let ttl = rules.settings.app_ttl;
-        match &self.env {
-            Env::Unasked => Some(self.read_at),
-            Env::Answered { read_at, .. } => (!ttl.is_zero()).then(|| *read_at + ttl),
-            Env::Failed { again, .. } => Some(*again),
+    /// Names of spaces and orgs have changed; whether an answer given before is no longer right.
+    pub(super) fn rename(&mut self, fill: &mut impl FnMut(&mut Facts) -> bool) -> bool {
+        let State::Known(known) = &mut self.state else { return false };
+        let renamed = known.rename(fill);
+        self.unsaved |= renamed.is_some();
+        renamed.unwrap_or(false)
+    }
+
+    /// Lets what failed be tried again now.
+    pub(super) fn retry(&mut self, now: Instant) {
+        self.failures = 0;
+        match &mut self.state {
+            State::Known(known) => known.retry(now),
+            State::Unavailable { until } => *until = now,
+            State::Unknown | State::Missing { .. } => {}
         }
     }
 
-    fn next_look_up(&self, rules: &Rules) -> Option<Instant> {
-        let ttl = rules.settings.app_ttl;
-        let env = self.facts.needs_env(&rules.settings).then(|| self.env_due(rules)).flatten();
-        // The list comes first; only an app that is not in it is read alone.
-        let whole = (!ttl.is_zero()).then(|| self.read_at + ttl + ttl / 4);
-        let lacks = self.facts.lacks_names(rules.settings.fields);
-        let names = lacks.then(|| self.names_again.unwrap_or(self.read_at));
-        [env, whole, names].into_iter().flatten().min()
+    /// Whether it has to be saved and is not among those to be saved yet; then it counts as one of them.
+    pub(super) fn take_unsaved(&mut self) -> bool {
+        std::mem::take(&mut self.unsaved) && self.mark_dirty()
+    }
+
+    /// Counts it among those to be saved; whether it was not.
+    pub(super) fn mark_dirty(&mut self) -> bool {
+        !std::mem::replace(&mut self.dirty, true)
+    }
+
+    /// What to save, if there is anything to know; from here on it counts as saved.
+    pub(super) fn saved(&mut self) -> Option<Record> {
+        (self.dirty, self.unsaved) = (false, false);
+        let State::Known(known) = &self.state else { return None };
+        Some(Record { facts: known.facts.clone(), environment: known.environment().cloned() })
     }
 }

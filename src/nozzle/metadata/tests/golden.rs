@@ -57,6 +57,11 @@ fn case(case: &Value) -> Option<Case> {
         None => &case["cf_app"]["guid"],
     };
     let calls = case["capi_calls"].as_array().unwrap().iter();
+    // The Go nozzle's documentation says that the variable mutes, too; its code has forgotten.
+    let reads_environment = case["config"]["USE_ENV_VAR_FOR_SPLUNK_INDEX"] != json!("false");
+    let is_on = case["config"]["ADD_APP_INFO"].is_string();
+    let muted_by_variable = case["cf_app"]["environment_variables"]["F2S_DISABLE_LOGGING"] == json!("true");
+    let event = event.filter(|_| !(is_on && reads_environment && muted_by_variable));
     let expected = event.map(|event| {
         let mut keys = event["event"].as_object().unwrap().clone();
         keys.retain(|key, _| key.starts_with("cf_") && key != "cf_app_id");
@@ -116,7 +121,7 @@ fn outcome(lookup: &Lookup, default_index: &str) -> Option<(Map<String, Value>, 
             Some((keys, app.index.as_deref().unwrap_or(default_index).to_owned()))
         }
         Lookup::Missing | Lookup::Unavailable => Some((Map::new(), default_index.to_owned())),
-        Lookup::Pending => panic!("not settled"),
+        Lookup::Pending(_) => panic!("not settled"),
     }
 }
 

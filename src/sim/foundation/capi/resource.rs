@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// When everything here was made: resources need a date, nobody reads it.
-const CREATED: &str = "2026-01-01T00:00:00Z";
+use super::clock::Moment;
 
 /// An app.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,16 +45,63 @@ pub struct Organization {
     pub name: String,
 }
 
-impl App {
+/// A resource with its dates.
+#[derive(Clone, Debug)]
+pub(super) struct Dated<T> {
+    pub(super) resource: T,
+    /// Its place in the order in which all were made.
+    pub(super) id: u64,
+    pub(super) created_at: Moment,
+    pub(super) updated_at: Moment,
+}
+
+/// What lists need to know of a resource.
+pub(super) trait Resource {
+    fn guid(&self) -> &str;
+    fn name(&self) -> &str;
+    fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        None
+    }
+    fn listed(&self) -> bool {
+        true
+    }
+    /// Everything but the dates.
+    fn json(&self, base_url: &str) -> Value;
+}
+
+impl<T: Resource> Dated<T> {
     pub(super) fn json(&self, base_url: &str) -> Value {
+        let mut value = self.resource.json(base_url);
+        value["created_at"] = json!(self.created_at.to_string());
+        value["updated_at"] = json!(self.updated_at.to_string());
+        value
+    }
+}
+
+impl Resource for App {
+    fn guid(&self) -> &str {
+        &self.guid
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.labels)
+    }
+
+    fn listed(&self) -> bool {
+        self.listed
+    }
+
+    fn json(&self, base_url: &str) -> Value {
         let guid = &self.guid;
         let link = |path: &str| json!({ "href": format!("{base_url}/v3/apps/{guid}{path}") });
         json!({
             "guid": guid,
             "name": self.name,
             "state": "STARTED",
-            "created_at": CREATED,
-            "updated_at": CREATED,
             "lifecycle": { "type": "buildpack", "data": { "buildpacks": [], "stack": "cflinuxfs4" } },
             "relationships": { "space": { "data": { "guid": self.space_guid } } },
             "metadata": { "labels": self.labels, "annotations": self.annotations },
@@ -64,27 +110,39 @@ impl App {
     }
 }
 
-impl Space {
-    pub(super) fn json(&self) -> Value {
+impl Resource for Space {
+    fn guid(&self) -> &str {
+        &self.guid
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn json(&self, _base_url: &str) -> Value {
         json!({
             "guid": self.guid,
             "name": self.name,
-            "created_at": CREATED,
-            "updated_at": CREATED,
             "relationships": { "organization": { "data": { "guid": self.organization_guid } } },
             "metadata": { "labels": {}, "annotations": {} },
         })
     }
 }
 
-impl Organization {
-    pub(super) fn json(&self) -> Value {
+impl Resource for Organization {
+    fn guid(&self) -> &str {
+        &self.guid
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn json(&self, _base_url: &str) -> Value {
         json!({
             "guid": self.guid,
             "name": self.name,
             "suspended": false,
-            "created_at": CREATED,
-            "updated_at": CREATED,
             "metadata": { "labels": {}, "annotations": {} },
         })
     }

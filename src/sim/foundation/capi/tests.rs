@@ -1,4 +1,5 @@
 use reqwest::header::AUTHORIZATION;
+use serde_json::Value;
 
 use super::*;
 use crate::sim::foundation::testing::*;
@@ -80,10 +81,78 @@ async fn lists_come_in_pages_with_what_they_include() {
     for (path, expected) in [("/v3/spaces", 2), ("/v3/organizations", 1)] {
         assert_eq!(get(&foundation, path).await.1["pagination"]["total_results"], expected);
     }
-    for query in ["per_page=0", "per_page=5001", "per_page=x", "page=0", "include=moon", "unknown=1"] {
+    let bad = [
+        "per_page=0",
+        "per_page=5001",
+        "per_page=x",
+        "page=0",
+        "include=moon",
+        "unknown=1",
+        "order_by=guid",
+        "updated_ats[gte]=yesterday",
+        "updated_ats[near]=2026-01-01T00:00:00Z",
+        "label_selector==",
+        "updated_ats[gt]=2026-01-01T00:00:00Z,2026-01-02T00:00:00Z",
+    ];
+    for query in bad {
         let (status, body) = get(&foundation, &format!("/v3/apps?{query}")).await;
         assert_eq!((status, &body["errors"][0]["code"]), (400, &json!(10005)), "{query}");
     }
+}
+
+#[tokio::test]
+async fn lists_are_filtered_and_ordered() {
+    let foundation = start().await;
+    let capi = foundation.capi();
+    fill(&foundation).await;
+    let made = capi.lock().clock.now().to_string();
+    capi.go_ahead(Duration::from_secs(3600));
+    let renamed = App { name: "a".into(), ..capi.apps().swap_remove(2) };
+    capi.put_app(App { labels: [("team".to_owned(), "x".to_owned())].into(), ..renamed });
+    capi.put_space(Space { name: "renamed".into(), ..capi.space("space1").unwrap() });
+    let later = capi.lock().clock.now().to_string();
+    for (path, expected) in [
+        ("/v3/apps", "app0 app1 app2 app3".to_owned()),
+        ("/v3/apps?order_by=-created_at", "app3 app2 app1 app0".to_owned()),
+        ("/v3/apps?order_by=updated_at", "app0 app1 app3 app2".to_owned()),
+        ("/v3/apps?order_by=-updated_at&per_page=1", "app2".to_owned()),
+        ("/v3/apps?order_by=name", "app2 app0 app1 app3".to_owned()),
+        ("/v3/apps?names=name0,a", "app0 app2".to_owned()),
+        ("/v3/apps?label_selector=team", "app2".to_owned()),
+        ("/v3/apps?label_selector=SPLUNK_INDEX%3Dweb,!team", "app0 app1 app3".to_owned()),
+        (&format!("/v3/apps?updated_ats[gt]={made}"), "app2".to_owned()),
+        (&format!("/v3/apps?updated_ats%5Bgte%5D={made}"), "app0 app1 app2 app3".to_owned()),
+        (&format!("/v3/apps?updated_ats[lte]={made}&guids=app0,app2"), "app0".to_owned()),
+        (&format!("/v3/apps?updated_ats={later},{made}&names=a"), "app2".to_owned()),
+        (&format!("/v3/apps?created_ats[gt]={made}"), String::new()),
+        (&format!("/v3/spaces?updated_ats[gte]={later}"), "space1".to_owned()),
+        (&format!("/v3/organizations?updated_ats[gte]={later}"), String::new()),
+    ] {
+        let (status, page) = get(&foundation, path).await;
+        assert_eq!(status, 200, "{path}: {page}");
+        let guids: Vec<_> =
+            page["resources"].as_array().unwrap().iter().map(|one| one["guid"].as_str().unwrap()).collect();
+        assert_eq!(guids.join(" "), expected, "{path}");
+    }
+    let (_, page) = get(&foundation, &format!("/v3/apps?updated_ats[lt]={later}&per_page=2")).await;
+    let next = page["pagination"]["next"]["href"].as_str().unwrap();
+    let (_, page) = get(&foundation, next.strip_prefix(&foundation.api_url()).unwrap()).await;
+    assert_eq!(page["resources"][0]["guid"], "app3", "the filter holds on the next page");
+}
+
+#[tokio::test]
+async fn a_share_of_the_calls_fails() {
+    let foundation = start().await;
+    fill(&foundation).await;
+    foundation.capi().set_failing(50, 503);
+    let mut failed = 0;
+    for _ in 0..100 {
+        failed += u32::from(get(&foundation, "/v3/apps/app0").await.0 == 503);
+    }
+    assert!((20..80).contains(&failed), "{failed}");
+    foundation.capi().set_failing(0, 503);
+    assert_eq!(get(&foundation, "/v3/apps/app0").await.0, 200);
+    assert_eq!(foundation.capi().calls_where(|path| path.starts_with("/v3/apps/")), 101);
 }
 
 #[tokio::test]
@@ -100,13 +169,19 @@ async fn single_resources_are_found_or_not() {
         assert_eq!((status, body.pointer(pointer)), (200, Some(&json!(expected))), "{path}");
         assert_eq!(foundation.capi().calls(path), 1);
     }
+    let (_, body) = get(&foundation, "/v3/apps/app1?include=space.organization").await;
+    let included = &body["included"];
+    assert_eq!(
+        (&included["spaces"][0]["name"], &included["organizations"][0]["name"]),
+        (&json!("dev1"), &json!("acme"))
+    );
     for path in ["/v3/apps/x", "/v3/apps/x/environment_variables", "/v3/spaces/x", "/v3/organizations/x"] {
         let (status, body) = get(&foundation, path).await;
         assert_eq!((status, &body["errors"][0]["code"]), (404, &json!(10010)), "{path}");
     }
     assert!(foundation.capi().delete_app("app4"));
     assert_eq!(get(&foundation, "/v3/apps/app4").await.0, 404);
-    assert_eq!(foundation.capi().calls_total(), 9);
+    assert_eq!(foundation.capi().calls_total(), 10);
     assert_eq!(get(&foundation, "/v3/unheard_of").await.1["errors"][0]["code"], 10000);
 }
 

@@ -1,0 +1,130 @@
+//! Look-ups of the apps that events ask for.
+//!
+//! Names are asked for many apps at a time, whatever has queued up; what such an answer leaves out is
+//! asked for alone, because only Cloud Controller's own "not found" says that there is no such app.
+//! Environments can only be read one by one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_channel::Receiver;
+use tokio::time::Instant;
+
+use super::Engine;
+use crate::nozzle::metadata::NAMES_BATCH_MAX;
+use crate::nozzle::metadata::app::Facts;
+use crate::nozzle::metadata::cloud_controller::{AppResource, CallError};
+use crate::nozzle::metadata::table::{EnvironmentAnswer, Found, Need, Outcome};
+
+impl Engine {
+    /// Finds the names of queued apps.
+    pub(super) async fn look_up_names(&self, queue: &Receiver<Arc<str>>) {
+        while let Ok(first) = queue.recv().await {
+            let mut whole = Vec::new();
+            let rest = std::iter::from_fn(|| queue.try_recv().ok()).take(NAMES_BATCH_MAX - 1);
+            let ids: Vec<_> = std::iter::once(first).chain(rest).collect();
+            for id in ids {
+                match self.shared.table.need(&id, Instant::now()) {
+                    Need::Nothing => self.settle(&id, Outcome::Nothing),
+                    Need::Places(facts) => {
+                        let found = self.places_of(facts, false).await;
+                        self.settle(&id, found);
+                    }
+                    Need::Whole => whole.push(id),
+                }
+            }
+            if whole.len() > 1 {
+                whole = self.batch(whole).await;
+            }
+            for id in whole {
+                let outcome = self.one(&id).await;
+                self.settle(&id, outcome);
+            }
+        }
+    }
+
+    /// Asks for several apps at once; gives those that are not in the answer.
+    async fn batch(&self, mut ids: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        let places = self.settings.fields.needs_space();
+        let page = match self.shared.controller.batch(&ids, places).await {
+            Ok(page) => page,
+            // Not the list, but the apps may be readable.
+            Err(error) if error.is_lasting() => return ids,
+            Err(error) => {
+                for id in ids {
+                    self.log.look_up(&id, &error);
+                    self.settle(&id, Outcome::Failed);
+                }
+                return Vec::new();
+            }
+        };
+        self.learn_places(page.included);
+        let mut found: HashMap<Box<str>, AppResource> =
+            page.resources.into_iter().map(|app| (app.guid.clone(), app)).collect();
+        let mut answered = Vec::new();
+        ids.retain(|id| match found.remove(&**id) {
+            Some(app) => {
+                answered.push((Arc::clone(id), app));
+                false
+            }
+            None => true,
+        });
+        for (id, app) in answered {
+            let outcome = self.found(&id, &app).await;
+            self.settle(&id, outcome);
+        }
+        ids
+    }
+
+    async fn one(&self, id: &str) -> Outcome {
+        match self.shared.controller.app(id, self.settings.fields.needs_space()).await {
+            Ok(answer) => {
+                self.learn_places(answer.included);
+                self.found(id, &answer.app).await
+            }
+            Err(CallError::NotFound { .. }) => Outcome::Missing,
+            Err(error) => {
+                self.log.look_up(id, &error);
+                Outcome::Failed
+            }
+        }
+    }
+
+    async fn found(&self, id: &str, app: &AppResource) -> Outcome {
+        let facts = app.facts();
+        self.check_label(id, &facts);
+        self.places_of(facts, true).await
+    }
+
+    async fn places_of(&self, mut facts: Facts, fresh: bool) -> Outcome {
+        let again = self.places.fill(&mut facts, &self.shared.controller).await;
+        Outcome::Found(Box::new(Found { facts, fresh, again }))
+    }
+
+    /// Reads the environment of queued apps.
+    pub(super) async fn read_environments(&self, queue: &Receiver<Arc<str>>) {
+        while let Ok(id) = queue.recv().await {
+            if !self.shared.table.needs_environment(&id, Instant::now()) {
+                self.settle(&id, Outcome::Nothing);
+                continue;
+            }
+            let answer = match self.shared.controller.environment(&id).await {
+                Ok(read) => {
+                    if read.index_refused {
+                        self.refuse_index(&id, "environment variable");
+                    }
+                    EnvironmentAnswer::Read(read.environment)
+                }
+                Err(error) => {
+                    self.log.environment(&id, &error);
+                    EnvironmentAnswer::Failed { lasting: error.is_lasting() }
+                }
+            };
+            self.settle(&id, Outcome::Environment(answer));
+        }
+    }
+
+    fn settle(&self, id: &str, outcome: Outcome) {
+        self.shared.table.settle(id, outcome, Instant::now());
+    }
+}
