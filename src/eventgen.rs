@@ -4,13 +4,15 @@
 //!  conf files ─► conf ─► SampleConfig ─┬─► sample, token ─► generator   (compiled once, at start)
 //!                                      └─► rater, timer
 //!
-//!  timers ─► Part ─► generator queue ─► workers ─► Batch ─► output queue ─► outputs
-//!  (absolute schedule)                  (threads)           (in order for each stanza)
+//!  timers ─► Part ─► workers ─► Batch ─► outputs
+//!  (absolute         (threads)           (in order for each stanza,
+//!   schedule)                             bounded, one stuck stops no other)
 //! ```
 //!
 //! - [`config`]: what one stanza asks for, as types; all that the parts below know of conf files.
 //! - [`event`]: the reused buffer events are written into.
 //! - [`plugin`]: the three kinds of plugins (generator, rater, output) and their registry.
+//! - [`timer`], [`engine`], [`output`], [`progress`]: when, by whom, where to, and what is seen of it.
 //!
 //! # What holds
 //!

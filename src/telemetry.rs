@@ -29,11 +29,16 @@ pub enum LogTarget {
 ///
 /// `level` is a level or a filter by module; what cannot be read counts as `info`.
 pub fn init(format: LogFormat, level: &str, target: LogTarget) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let (writer, terminal) = match target {
         LogTarget::Stdout => (BoxMakeWriter::new(std::io::stdout), std::io::stdout().is_terminal()),
         LogTarget::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
     };
+    init_with(format, level, writer, terminal);
+}
+
+/// As [`init`], to any writer; `terminal` says whether a person reads it.
+pub fn init_with(format: LogFormat, level: &str, writer: BoxMakeWriter, terminal: bool) {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     let text = format == LogFormat::Text || format == LogFormat::Auto && terminal;
     // An error says that logging has been started before, as in tests.

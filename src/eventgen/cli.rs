@@ -18,7 +18,6 @@ use self::screen::Screen;
 use super::plugin::Registry;
 use super::{conf, generator, output, rater};
 use crate::eventgen::conf::Request;
-use crate::telemetry::{self, LogFormat, LogTarget};
 use crate::tls;
 
 /// Something the conf asks for will not happen, or something was lost.
@@ -36,7 +35,14 @@ const LATER: [(&str, &str); 2] = [
 
 /// Runs the command with the process's arguments and environment.
 pub fn main() -> ExitCode {
+    main_with(|_| {})
+}
+
+/// Runs the command, with plugins added to those that come with it.
+pub fn main_with(add: impl FnOnce(&mut Registry)) -> ExitCode {
     tls::install_provider();
+    let mut registry = registry();
+    add(&mut registry);
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
@@ -56,11 +62,12 @@ pub fn main() -> ExitCode {
         || std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
     match matches.subcommand() {
         Some(("generate", matches)) => {
-            telemetry::init(LogFormat::Text, flags::log_level(matches), LogTarget::Stderr);
-            generate::run(matches, &request(matches), &Screen::stderr(plain))
+            generate::run(matches, &request(matches), &registry, &Screen::stderr(plain))
         }
-        Some(("check", matches)) => check::run(matches, &request(matches), &Screen::stdout(plain)),
-        Some(("preview", matches)) => preview::run(matches, &request(matches), &Screen::stdout(plain)),
+        Some(("check", matches)) => check::run(matches, &request(matches), &registry, &Screen::stdout(plain)),
+        Some(("preview", matches)) => {
+            preview::run(matches, &request(matches), &registry, &Screen::stdout(plain))
+        }
         Some(("settings", matches)) => {
             let wanted = matches.get_one::<String>("name");
             show_settings(wanted.map(String::as_str), &Screen::stdout(plain))

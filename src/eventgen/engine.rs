@@ -55,7 +55,7 @@ mod slot;
 pub use self::ledger::{Counts, Loss, Volume as EventVolume};
 
 /// Bytes of batches between workers and outputs, beside the first of each sample.
-const POOL_BYTES: u64 = 16 * 1024 * 1024;
+const POOL_BYTES: u64 = 8 * 1024 * 1024;
 /// A batch that has grown beyond this is not kept for the next part.
 const RECYCLED_BYTES_MAX: usize = 1024 * 1024;
 /// Batches kept for the next parts.

@@ -4,6 +4,8 @@
 //! Bounded: a terminal has so many lines, and a log gets one line a period however many samples
 //! there are.
 
+use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -17,18 +19,44 @@ use crate::task::Tasks;
 const BARS_MAX: usize = 20;
 /// How often a terminal is redrawn.
 const BARS_PERIOD: Duration = Duration::from_millis(250);
+/// A speed is an average over so long: what comes in bursts would flicker.
+const SPEED_WINDOW: Duration = Duration::from_secs(3);
 /// How often there is a plain line.
 const LINES_PERIOD: Duration = Duration::from_secs(10);
 
 /// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Progress {
     /// Not at all.
     Off,
     /// A plain line every ten seconds.
     Lines,
     /// A line for each sample, redrawn.
-    Bars,
+    Bars(Bars),
+}
+
+/// The lines on the terminal that are redrawn; clones are the same lines.
+#[derive(Clone, Debug, Default)]
+pub struct Bars(MultiProgress);
+
+impl Bars {
+    /// A writer to standard error that does not write into the lines.
+    pub fn writer(&self) -> impl Write + use<> {
+        BesideBars(self.0.clone())
+    }
+}
+
+struct BesideBars(MultiProgress);
+
+impl Write for BesideBars {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write_all(text))?;
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Progress that is being shown.
@@ -46,7 +74,7 @@ impl Progress {
         match self {
             Self::Off => {}
             Self::Lines => tasks.spawn("progress", lines(view, started, end.clone())),
-            Self::Bars => tasks.spawn("progress", bars(view, end.clone())),
+            Self::Bars(bars) => tasks.spawn("progress", redraw(bars, view, end.clone())),
         }
         Shown { end, tasks }
     }
@@ -83,8 +111,7 @@ async fn lines(view: View, started: Instant, end: CancellationToken) {
     }
 }
 
-async fn bars(view: View, end: CancellationToken) {
-    let all = MultiProgress::new();
+async fn redraw(all: Bars, view: View, end: CancellationToken) {
     let style = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
     let (own, shared) = view.samples.split_at(view.samples.len().min(BARS_MAX));
@@ -96,7 +123,7 @@ async fn bars(view: View, end: CancellationToken) {
     let width = groups.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
     let mut drawn: Vec<(ProgressBar, Speed, &[SampleView])> = (groups.into_iter())
         .map(|(label, samples)| {
-            let bar = all.add(ProgressBar::new_spinner()).with_style(style.clone());
+            let bar = all.0.add(ProgressBar::new_spinner()).with_style(style.clone());
             bar.set_prefix(format!("{label:width$}"));
             (bar, Speed::default(), samples)
         })
@@ -152,16 +179,21 @@ impl State {
     }
 }
 
-/// The speed since it was last asked for.
+/// The speed of the last few seconds.
 #[derive(Debug, Default)]
 struct Speed {
-    before: Option<(Instant, EventVolume)>,
+    seen: VecDeque<(Instant, EventVolume)>,
 }
 
 impl Speed {
     fn rate(&mut self, made: EventVolume, now: Instant) -> EventVolume {
-        let Some((at, before)) = self.before.replace((now, made)) else { return EventVolume::default() };
-        let millis = u64::try_from(now.duration_since(at).as_millis()).unwrap_or(u64::MAX).max(1);
+        self.seen.push_back((now, made));
+        // One that is older stays, so that there is always something to compare with.
+        while self.seen.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= SPEED_WINDOW) {
+            self.seen.pop_front();
+        }
+        let Some((at, before)) = self.seen.front() else { return EventVolume::default() };
+        let millis = u64::try_from(now.duration_since(*at).as_millis()).unwrap_or(u64::MAX).max(1);
         let per_second = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(1000) / millis;
         EventVolume {
             events: per_second(made.events, before.events),
@@ -175,13 +207,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn speed_is_what_was_made_since_it_was_asked_for() {
+    fn speed_is_what_was_made_in_the_last_seconds() {
         let start = Instant::now();
         let volume = |events| EventVolume { events, bytes: events * 100 };
         let mut speed = Speed::default();
         assert_eq!(speed.rate(volume(50), start), EventVolume::default());
         assert_eq!(speed.rate(volume(550), start + Duration::from_millis(250)), volume(2000));
-        assert_eq!(speed.rate(volume(550), start + Duration::from_secs(9)), volume(0));
+        assert_eq!(speed.rate(volume(1050), start + Duration::from_secs(1)), volume(1000));
+        assert_eq!(speed.rate(volume(1050), start + Duration::from_secs(4)), volume(0));
+        assert_eq!(speed.rate(volume(1850), start + Duration::from_secs(5)), volume(200));
+        assert_eq!(speed.seen.len(), 3);
     }
 
     #[test]

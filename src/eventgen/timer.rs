@@ -1,9 +1,9 @@
 //! When a sample runs: a state machine without a clock, told the time by who asks.
 //!
 //! - Run `k` is due at `start + k × period`, however late the runs before were; nothing drifts.
-//! - A backfill comes first: its runs lie in the past, are due at once, and count as one towards
-//!   the end. It is as many runs as the original makes: one per period of the window, and one for
-//!   the present.
+//! - A backfill comes first: its runs lie in the past and are due at once. It is as many runs as
+//!   the original makes: one per period of the window, and one for the present, which is the first
+//!   one `end` counts. Passes of a backfill are part of the first live pass.
 //! - A run that is later than the catch-up limit is skipped and counted, with all the others
 //!   before the present one; nothing else is ever left out.
 //!
@@ -28,7 +28,7 @@ pub struct Schedule {
     pub period: Period,
     /// The time before `start` that is made up for.
     pub backfill: Option<Duration>,
-    /// Ends after so many runs; a backfill is one.
+    /// Ends after so many runs; a backfill is one, or part of the first pass.
     pub runs: Option<u64>,
     /// No run begins then or later.
     pub until: Option<UnixNanos>,
@@ -171,10 +171,12 @@ impl Timer {
         self.next_at = after(self.next_at, self.schedule.period.past());
         self.past_left -= 1;
         if self.past_left == 0 {
-            self.counted += 1;
-            // For moments, the last one of the backfill was the present.
             self.next_at = match self.schedule.period {
-                Period::Interval(interval) => after(self.schedule.start, interval.get()),
+                // The last one of the backfill was the present.
+                Period::Interval(interval) => {
+                    self.counted += 1;
+                    after(self.schedule.start, interval.get())
+                }
                 Period::Pass { .. } => self.schedule.start,
             };
         }

@@ -11,7 +11,7 @@ mod faults;
 mod forwarder;
 mod output;
 mod peers;
-mod process;
+pub(crate) mod process;
 mod run;
 mod secrets;
 mod settings;

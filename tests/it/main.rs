@@ -10,6 +10,7 @@
 )]
 mod binary;
 mod e2e;
+mod eventgen;
 mod gateway;
 mod golden;
 mod golden_events;

@@ -52,6 +52,12 @@ fn the_hec_client_knows_nothing_of_cloud_foundry() {
 }
 
 #[test]
+fn the_two_programs_know_nothing_of_each_other() {
+    forbid(&["src/nozzle", "src/nozzle.rs"], &["crate::eventgen"]);
+    forbid(&["src/eventgen", "src/eventgen.rs"], &["crate::nozzle"]);
+}
+
+#[test]
 fn only_the_demo_runs_simulators() {
     let daemon: Vec<_> = fs::read_dir(root().join("src/nozzle"))
         .unwrap()
@@ -75,6 +81,17 @@ fn the_way_of_an_event_is_pure() {
         "src/nozzle/json.rs",
     ];
     forbid(&stages, &["tokio", "reqwest", "std::net", "std::fs", "std::time", "async fn", "UnixNanos::now"]);
+}
+
+#[test]
+fn when_and_how_eventgen_cuts_runs_is_pure() {
+    let stages = [
+        "src/eventgen/timer.rs",
+        "src/eventgen/engine/cutter.rs",
+        "src/eventgen/engine/slot.rs",
+        "src/eventgen/engine/seed.rs",
+    ];
+    forbid(&stages, &["tokio", "std::net", "std::fs", "Instant", "async fn", "UnixNanos::now"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clap::ArgMatches;
 
 use super::forecast::{self, Known};
 use super::screen::Screen;
-use super::{EXIT_DEFECT, EXIT_FAILURE, flags, registry};
+use super::{EXIT_DEFECT, EXIT_FAILURE, flags};
 use crate::clock::UnixNanos;
 use crate::eventgen::conf::{self, Finding, Level, Request};
 use crate::eventgen::config::{Count, End, Place, ReplacementKind, SampleConfig};
@@ -23,10 +23,10 @@ use crate::process::on_runtime;
 /// Events that sizes are judged by.
 const SIZED_EVENTS: usize = 100;
 
-pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> ExitCode {
+pub(super) fn run(matches: &ArgMatches, request: &Request, registry: &Registry, screen: &Screen) -> ExitCode {
     let now = flags::clock(matches).now();
     // Some outputs are made of things that want a runtime around them.
-    let Some(report) = on_runtime("eventgen", async { Report::make(request, &registry(), now) }) else {
+    let Some(report) = on_runtime("eventgen", async { Report::make(request, registry, now) }) else {
         return ExitCode::from(EXIT_DEFECT);
     };
     screen.print(&report.render(screen.is_colored(), matches.get_count("verbose") > 0));

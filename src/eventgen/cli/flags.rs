@@ -95,7 +95,7 @@ pub(super) fn run() -> Vec<Arg> {
             "generator-queue-size",
             "N",
             value_parser!(i64),
-            "Pieces of runs that may wait for a worker [default: 500]",
+            "Pieces of runs on their way to outputs, over all samples [default: 500]",
         ),
         flag("disable-logging", "No log lines"),
         option("outputters", "N", value_parser!(String), "Without effect").hide(true),

@@ -4,25 +4,32 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::screen::Screen;
-use super::{EXIT_DEFECT, EXIT_FAILURE, flags, registry};
+use super::{EXIT_DEFECT, EXIT_FAILURE, flags};
 use crate::eventgen::conf::{self, Level, Request};
 use crate::eventgen::config::RunConfig;
 use crate::eventgen::engine;
-use crate::eventgen::progress::Progress;
+use crate::eventgen::plugin::Registry;
+use crate::eventgen::progress::{Bars, Progress};
 use crate::process::{on_runtime, watch_signals};
+use crate::telemetry::{self, LogFormat};
 
 /// Outputs that share the terminal with the progress.
 const ON_STDOUT: [&str; 2] = ["stdout", "modinput"];
 
-pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> ExitCode {
+pub(super) fn run(matches: &ArgMatches, request: &Request, registry: &Registry, screen: &Screen) -> ExitCode {
     let verbose = matches.get_count("verbose") > 0;
+    let bars = Bars::default();
+    let beside = bars.clone();
+    let writer = BoxMakeWriter::new(move || beside.writer());
+    telemetry::init_with(LogFormat::Text, flags::log_level(matches), writer, screen.is_colored());
     for note in flags::idle(matches) {
         screen.print(&format!("{note}\n"));
     }
     let clock = flags::clock(matches);
-    let (run, findings) = conf::load(request, &registry());
+    let (run, findings) = conf::load(request, registry);
     for finding in findings.iter().filter(|finding| verbose || finding.level != Level::Note) {
         screen.print(&format!("{}\n", finding.render(screen.is_colored())));
     }
@@ -32,14 +39,13 @@ pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> E
         screen.print("nothing to do: no stanza has a sample\n");
         return ExitCode::from(if complete { 0 } else { EXIT_FAILURE });
     }
-    let progress = progress(&run, screen, verbose);
+    let progress = progress(&run, screen, verbose, bars);
     let every_sample = run.engine.output_counter;
     let shown = every_sample || verbose || screen.is_terminal();
-    let registry = registry();
     let report = on_runtime("eventgen", async {
         let stop = CancellationToken::new();
         let mut signals = watch_signals(&stop);
-        let report = engine::run(run, &registry, clock, stop, progress).await;
+        let report = engine::run(run, registry, clock, stop, progress).await;
         signals.shutdown().await;
         report
     });
@@ -53,10 +59,10 @@ pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> E
 }
 
 /// Bars where a person watches and nothing else writes there.
-fn progress(run: &RunConfig, screen: &Screen, verbose: bool) -> Progress {
+fn progress(run: &RunConfig, screen: &Screen, verbose: bool, bars: Bars) -> Progress {
     let shares = run.samples.iter().any(|sample| ON_STDOUT.contains(&sample.output.as_str()));
     if screen.is_terminal() && !shares {
-        Progress::Bars
+        Progress::Bars(bars)
     } else if verbose {
         Progress::Lines
     } else {

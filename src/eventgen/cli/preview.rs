@@ -7,17 +7,18 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use super::screen::Screen;
-use super::{EXIT_FAILURE, flags, registry};
+use super::{EXIT_FAILURE, flags};
 use crate::clock::UnixNanos;
 use crate::eventgen::conf::{self, Level, Request};
 use crate::eventgen::config::SampleConfig;
 use crate::eventgen::generator::preview;
+use crate::eventgen::plugin::Registry;
 
-pub(super) fn run(matches: &ArgMatches, request: &Request, screen: &Screen) -> ExitCode {
+pub(super) fn run(matches: &ArgMatches, request: &Request, registry: &Registry, screen: &Screen) -> ExitCode {
     let now = flags::clock(matches).now();
     let count = *matches.get_one("events").unwrap_or(&5);
     let notes = Screen::stderr(!screen.is_colored());
-    let (run, findings) = conf::load(request, &registry());
+    let (run, findings) = conf::load(request, registry);
     for finding in findings.iter().filter(|finding| finding.level != Level::Note) {
         notes.print(&format!("{}\n", finding.render(notes.is_colored())));
     }

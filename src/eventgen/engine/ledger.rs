@@ -145,6 +145,7 @@ impl Ledger {
         rare.logged = Some(Instant::now());
         let again = std::mem::take(&mut rare.unlogged);
         drop(rare);
+        let again = (again > 0).then_some(again);
         tracing::error!(stanza, sample, what, error = message, unlogged_before = again, "failed");
     }
 

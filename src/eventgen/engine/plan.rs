@@ -19,7 +19,7 @@ use crate::eventgen::plugin::Part;
 use crate::eventgen::time::Clock;
 
 /// Parts of one sample between its timer and its output.
-const PARTS_MAX: usize = 16;
+const PARTS_MAX: usize = 8;
 /// A wall clock that is off by less from where it should be is not followed: this is jitter.
 const DRIFT_MIN: i64 = 1_000_000_000;
 
@@ -52,6 +52,8 @@ pub(super) struct Plan {
     clock: Clock,
     start: UnixNanos,
     since: Instant,
+    /// By how much the clock is ahead from the beginning: what it took to get here.
+    ahead: i64,
 }
 
 struct State {
@@ -119,7 +121,8 @@ impl Plan {
             alarm: None,
             idle: 0,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), clock, start, since: Instant::now() }
+        let ahead = clock.now().0.saturating_sub(start.0);
+        Self { state: Mutex::new(state), changed: Condvar::new(), clock, start, since: Instant::now(), ahead }
     }
 
     /// Waits for something to do.
@@ -181,7 +184,7 @@ impl Plan {
 
     /// How far the wall clock is ahead, when it has been set since the start.
     fn drift(&self, now: UnixNanos) -> i64 {
-        let drift = self.clock.now().0.saturating_sub(now.0);
+        let drift = self.clock.now().0.saturating_sub(now.0).saturating_sub(self.ahead);
         if drift.abs() < DRIFT_MIN { 0 } else { drift }
     }
 

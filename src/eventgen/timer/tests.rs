@@ -63,10 +63,10 @@ fn runs_follow_the_schedule_and_end() {
         (Schedule { backfill: back(10), until: Some(at(-4.0)), ..schedule(seconds(5)) }, 99.0, &[-10.0, -5.0]),
         // A pass of 5 s and a gap of 2 s.
         (schedule(pass(5, 2)), 15.0, &[0.0, 7.0, 14.0]),
-        (Schedule { backfill: back(6), runs: Some(2), ..schedule(pass(5, 2)) }, 99.0, &[-10.0, -5.0, 0.0]),
-        (Schedule { backfill: back(5), runs: Some(2), ..schedule(pass(5, 2)) }, 99.0, &[-5.0, 0.0]),
+        (Schedule { backfill: back(6), runs: Some(2), ..schedule(pass(5, 2)) }, 99.0, &[-10.0, -5.0, 0.0, 7.0]),
+        (Schedule { backfill: back(5), runs: Some(1), ..schedule(pass(5, 2)) }, 99.0, &[-5.0, 0.0]),
         (Schedule { backfill: back(0), runs: Some(2), ..schedule(pass(5, 2)) }, 99.0, &[0.0, 7.0]),
-        (Schedule { backfill: back(3), runs: Some(2), ..schedule(pass(0, 1)) }, 99.0, &[-3.0, -2.0, -1.0, 0.0]),
+        (Schedule { backfill: back(3), runs: Some(1), ..schedule(pass(0, 1)) }, 99.0, &[-3.0, -2.0, -1.0, 0.0]),
     ];
     for (schedule, end, expected) in cases {
         let mut timer = Timer::new(*schedule);

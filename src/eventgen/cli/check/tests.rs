@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::eventgen::cli::registry;
 
 /// 2024-06-12 09:30:05 UTC.
 const NOW: UnixNanos = UnixNanos(1_718_184_605_000_000_000);

@@ -182,10 +182,7 @@ fn an_ended_sample_is_closed_wherever_it_is() {
     state.end(0);
     state.end(1);
     let closed: Vec<_> = std::iter::from_fn(|| state.next(START, 0)).collect();
-    assert!(matches!(
-        closed[..],
-        [Turn::Close { sample: 0, parts: 1 }, Turn::Close { sample: 1, parts: 16 }]
-    ));
+    assert!(matches!(closed[..], [Turn::Close { sample: 0, parts: 1 }, Turn::Close { sample: 1, parts: 8 }]));
     // Its entry in the heap is stale, and what it still has under way comes back.
     assert!(state.next(at(9.0), 0).is_none());
     state.release(1, 0);

@@ -1,0 +1,199 @@
+//! Measures `eventgen` as a process of its own: events/s, CPU time, memory, by way and workers.
+//!
+//! CPU time and memory are eventgen's alone; what HEC it sends to runs in this process and shares
+//! the machine.
+#![allow(clippy::print_stdout, reason = "the table is the product")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use clap::{Arg, ArgMatches, Command, value_parser};
+use firehose_nozzle::sim::hec::{HecServer, HecServerConfig, Token};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::AsyncReadExt as _;
+
+const HEC_TOKEN: &str = "11111111-2222-3333-4444-555555555555";
+/// Clock ticks a second in `/proc/self/stat`, the same on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What is measured: a name, the stanzas, and whether it needs a HEC.
+struct Row {
+    name: &'static str,
+    conf: &'static str,
+}
+
+/// 185 bytes; five tokens put something else into each.
+const FIVE_TOKENS: &str = "2024-01-15 12:00:00 INFO src=10.0.0.1 bytes=12345 user=somebody \
+    request=aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee path=/api/v1/orders/list status=200 agent=\"Mozilla/5.0 (X11; Linux) eg/1.0\"\n";
+
+const TOKENS: &str = r"
+token.0.token = ^\S+ \S+
+token.0.replacementType = timestamp
+token.0.replacement = %Y-%m-%d %H:%M:%S
+token.1.token = src=(\S+)
+token.1.replacementType = random
+token.1.replacement = ipv4
+token.2.token = bytes=(\d+)
+token.2.replacementType = random
+token.2.replacement = integer[10000:99999]
+token.3.token = user=(\w+)
+token.3.replacementType = file
+token.3.replacement = users.list
+token.4.token = request=(\S+)
+token.4.replacementType = random
+token.4.replacement = guid
+";
+
+const ROWS: [Row; 6] = [
+    Row { name: "windbag → devnull", conf: "[windbag]\ngenerator = windbag\noutputMode = devnull\n" },
+    Row { name: "5 tokens → devnull", conf: "[five.log]\noutputMode = devnull\n{{TOKENS}}" },
+    Row {
+        name: "5 tokens → file",
+        conf: "[five.log]\noutputMode = file\nfileName = out.log\nfileMaxBytes = 100000000\nfileBackupFiles = 1\n{{TOKENS}}",
+    },
+    Row {
+        name: "replay → devnull",
+        conf: "[replay.log]\nmode = replay\noutputMode = devnull\ntoken.0.token = ^\\S+ \\S+\n\
+               token.0.replacementType = replaytimestamp\ntoken.0.replacement = %Y-%m-%d %H:%M:%S\n",
+    },
+    Row {
+        name: "5 tokens → HEC",
+        conf: "[five.log]\noutputMode = httpevent\nhttpeventServers = {{SERVERS}}\n{{TOKENS}}",
+    },
+    Row {
+        name: "5 tokens → HEC, gzip",
+        conf: "[five.log]\noutputMode = httpevent\nhttpeventGzip = true\nhttpeventServers = {{SERVERS}}\n{{TOKENS}}",
+    },
+];
+
+fn command() -> Command {
+    Command::new("perf_eventgen")
+        .about("Measures eventgen: each row runs flat out for some seconds, with one worker and with two")
+        .arg(
+            Arg::new("seconds")
+                .long("seconds")
+                .default_value("5")
+                .value_parser(value_parser!(u64).range(1..))
+                .help("how long each row is measured"),
+        )
+        .arg(Arg::new("row").long("row").value_name("PART").help("only rows with this in their names"))
+        .arg(
+            Arg::new("workers")
+                .long("workers")
+                .value_parser(value_parser!(u64).range(1..))
+                .help("only with so many workers"),
+        )
+        .arg(Arg::new("eventgen").long("eventgen").help("the binary to measure; default: beside this one"))
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let matches = command().get_matches();
+    let eventgen = binary(&matches)?;
+    let seconds = *matches.get_one::<u64>("seconds").context("seconds")?;
+    let part = matches.get_one::<String>("row").map_or("", String::as_str);
+    let workers = matches.get_one::<u64>("workers").map_or(vec![1, 2], |workers| vec![*workers]);
+    println!("| | workers | events/s | MB/s | events per CPU second | CPU s | memory MB |");
+    println!("|---|---|---|---|---|---|---|");
+    for row in ROWS.iter().filter(|row| row.name.contains(part)) {
+        for workers in &workers {
+            println!("{}", measure(row, *workers, seconds, &eventgen).await?);
+        }
+    }
+    Ok(())
+}
+
+fn binary(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
+    if let Some(path) = matches.get_one::<String>("eventgen") {
+        return Ok(fs::canonicalize(path)?);
+    }
+    let beside = std::env::current_exe()?.parent().and_then(Path::parent).map(|path| path.join("eventgen"));
+    beside.context("where eventgen is")
+}
+
+/// Runs one row; gives its line of the table.
+async fn measure(row: &Row, workers: u64, seconds: u64, eventgen: &Path) -> anyhow::Result<String> {
+    let directory = tempfile::tempdir()?;
+    let hec = HecServer::start(HecServerConfig::new(vec![Token::new("perf", HEC_TOKEN)])).await?;
+    prepare(row, directory.path(), &hec)?;
+    let before = children_cpu_seconds()?;
+    let started = Instant::now();
+    let mut child = tokio::process::Command::new(eventgen)
+        .args(["generate", "eventgen.conf", "--counter-output", "--workers", &workers.to_string()])
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let pid = child.id().context("eventgen ended at once")?;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let memory = peak_memory_mb(pid)?;
+    kill_process(Pid::from_raw(i32::try_from(pid)?).context("pid")?, Signal::TERM)?;
+    let mut report = String::new();
+    child.stderr.take().context("piped")?.read_to_string(&mut report).await?;
+    let status = child.wait().await?;
+    ensure!(status.success(), "{}: {status}: {report}", row.name);
+    let (elapsed, cpu) = (started.elapsed().as_secs_f64(), children_cpu_seconds()? - before);
+    let (events, bytes) = totals(&report).with_context(|| report.clone())?;
+    hec.stop().await;
+    Ok(format!(
+        "| {} | {workers} | {:.2} M | {:.0} | {:.2} M | {cpu:.1} | {memory:.0} |",
+        row.name,
+        events / elapsed / 1e6,
+        bytes / elapsed / 1e6,
+        events / cpu / 1e6,
+    ))
+}
+
+fn prepare(row: &Row, directory: &Path, hec: &HecServer) -> anyhow::Result<()> {
+    let address = hec.address();
+    let servers = format!(
+        r#"{{"servers": [{{"protocol": "http", "address": "127.0.0.1", "port": {}, "key": "{HEC_TOKEN}"}}]}}"#,
+        address.port()
+    );
+    // More than can be made: it is always behind.
+    let demand = "[global]\nsampleDir = .\ncount = 1000000\ninterval = 0.001\n";
+    let conf = row.conf.replace("{{TOKENS}}", TOKENS).replace("{{SERVERS}}", &servers);
+    fs::write(directory.join("eventgen.conf"), format!("{demand}{conf}"))?;
+    fs::write(directory.join("five.log"), FIVE_TOKENS)?;
+    fs::write(directory.join("replay.log"), FIVE_TOKENS.repeat(100_000))?;
+    let users: String = (0..1000).map(|number| format!("user{number:04}\n")).collect();
+    fs::write(directory.join("users.list"), users)?;
+    Ok(())
+}
+
+/// Events and bytes of the last line of a report: `1,234 events (5.6 MB) in …`.
+fn totals(report: &str) -> anyhow::Result<(f64, f64)> {
+    let line = report.lines().last().context("no report")?;
+    let (events, rest) = line.split_once(" events (").context("events")?;
+    let (bytes, _) = rest.split_once(')').context("bytes")?;
+    let (number, unit) = bytes.split_once(' ').context("unit")?;
+    let factor = match unit {
+        "B" => 1.0,
+        "kB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        _ => 1e12,
+    };
+    Ok((events.replace(',', "").parse()?, number.parse::<f64>()? * factor))
+}
+
+/// CPU time of the children that have ended.
+fn children_cpu_seconds() -> anyhow::Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The name in parentheses may hold anything; the numbers come after it.
+    let fields: Vec<&str> = stat.rsplit_once(") ").context("stat")?.1.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("stat");
+    Ok((ticks(13)? + ticks(14)?) / TICKS_PER_SECOND)
+}
+
+/// The most memory a process has had.
+fn peak_memory_mb(pid: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("VmHWM")?;
+    let kb: f64 = line.split_whitespace().nth(1).context("VmHWM")?.parse()?;
+    Ok(kb / 1000.0)
+}
