@@ -5,91 +5,30 @@
 //! once, so order between bodies is not promised, as in the original.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use serde::Deserialize;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::encode::{Encoder, Form};
-use super::Common;
+pub(super) use self::server::Clients;
+use self::server::{Server, servers};
 use super::settings::Settings;
-use crate::causes::chain;
 use crate::eventgen::config::SampleConfig;
 use crate::eventgen::event::Batch;
 use crate::eventgen::plugin::{Nature, Output, OutputError, OutputFuture};
 use crate::hec::batch::Batch as Body;
-use crate::hec::{Client, ClientConfig, Compression, GateState, Outcome, RetryLimit};
 use crate::task::Tasks;
-use crate::tls::Verification;
 
 mod encode;
+mod server;
 
 /// Bytes of a body, unless `httpeventMaxPayloadSize` says otherwise. The original's 10,000 would
 /// make thirty events a request.
 const BODY_BYTES: usize = 512 * 1024;
 /// Bodies of one sample on their way at once.
 const BODIES_MAX: usize = 8;
-/// Attempts before a body is given up, over 38 s at least.
-const ATTEMPTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
-/// A server that lets us wait is named this often.
-const WAIT_LOGGED: Duration = Duration::from_secs(10);
-
-/// All clients.
-pub(super) type Clients = Common<ServerKey, Server>;
-
-/// What makes two servers the same.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ServerKey {
-    url: String,
-    token: String,
-    verify: bool,
-    ca_file: Option<PathBuf>,
-    gzip: bool,
-    attempts: NonZeroU32,
-}
-
-impl std::fmt::Debug for ServerKey {
-    /// Without the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerKey").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// One HEC.
-#[derive(Debug)]
-pub(super) struct Server {
-    url: String,
-    client: Client,
-    logged: Mutex<Option<Instant>>,
-}
-
-/// `httpeventServers`.
-#[derive(Deserialize)]
-struct Servers {
-    servers: Vec<ServerSetting>,
-}
-
-#[derive(Deserialize)]
-struct ServerSetting {
-    protocol: String,
-    address: String,
-    port: Port,
-    key: String,
-}
-
-/// As a number or as text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Port {
-    Number(u16),
-    Text(String),
-}
 
 /// Where a body goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,10 +154,7 @@ impl Hec {
     fn pick(&mut self) -> Arc<Server> {
         let count = self.servers.len();
         let turn = (0..count).map(|step| (self.next + step) % count);
-        let at = turn
-            .clone()
-            .find(|at| self.servers[*at].client.status().gate == GateState::Open)
-            .unwrap_or(self.next % count);
+        let at = turn.clone().find(|at| self.servers[*at].is_open()).unwrap_or(self.next % count);
         self.next = at + 1;
         Arc::clone(&self.servers[at])
     }
@@ -280,69 +216,6 @@ impl Output for Hec {
     }
 }
 
-impl Server {
-    fn new(key: &ServerKey) -> Result<Self, String> {
-        let url = key.url.parse().map_err(|error| format!("{}: {error}", key.url))?;
-        let mut config = ClientConfig::new(url, key.token.clone().into());
-        config.compression = if key.gzip { Compression::Gzip } else { Compression::None };
-        config.retries = RetryLimit::Attempts(key.attempts);
-        config.tls.ca_file.clone_from(&key.ca_file);
-        config.tls.verification = if key.verify { Verification::Full } else { Verification::Skip };
-        config.product = "eventgen".to_owned();
-        let client = Client::new(config).map_err(|error| chain(&error))?;
-        Ok(Self { url: key.url.clone(), client, logged: Mutex::new(None) })
-    }
-
-    /// Delivers a body; says what was lost of it. What keeps us waiting is logged meanwhile.
-    async fn deliver(&self, body: Body, stop: &CancellationToken) -> Lost {
-        let delivery = self.client.deliver(body, stop);
-        tokio::pin!(delivery);
-        let outcome = loop {
-            tokio::select! {
-                outcome = &mut delivery => break outcome,
-                () = tokio::time::sleep(WAIT_LOGGED) => self.log_wait(),
-            }
-        };
-        self.lost(&outcome)
-    }
-
-    fn log_wait(&self) {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.is_some_and(|at| at.elapsed() < WAIT_LOGGED) {
-            return;
-        }
-        *logged = Some(Instant::now());
-        drop(logged);
-        let status = self.client.status();
-        let error = status.last_error.map(|error| error.text);
-        let next_step = status.next_step.unwrap_or("wait, or look at the HEC");
-        tracing::warn!(url = self.url, error, next_step, "waiting for HEC");
-    }
-
-    fn lost(&self, outcome: &Outcome) -> Lost {
-        let mut lost = Lost::default();
-        for refused in &outcome.rejected {
-            let code = refused.code.map(|code| format!(", code {}", code.0)).unwrap_or_default();
-            let message = format!(
-                "{} refused events with status {}{code}: {}",
-                self.url,
-                refused.status.as_u16(),
-                refused.sample()
-            );
-            lost.add(Lost { events: refused.tally.events, message: Some(message) });
-        }
-        let given_up = outcome.abandoned.events + outcome.undelivered.events;
-        if given_up > 0 {
-            let status = self.client.status();
-            let why = status.last_error.map_or_else(|| "no reply".to_owned(), |error| error.text);
-            let step = status.next_step.map(|step| format!("; {step}")).unwrap_or_default();
-            let message = format!("{}: given up: {why}{step}", self.url);
-            lost.add(Lost { events: given_up, message: Some(message) });
-        }
-        lost
-    }
-}
-
 /// A body as often as it is needed.
 fn copies(body: Body, count: usize) -> Vec<Body> {
     let mut copies: Vec<Body> = (1..count)
@@ -359,41 +232,6 @@ fn copies(body: Body, count: usize) -> Vec<Body> {
         .collect();
     copies.push(body);
     copies
-}
-
-fn servers(settings: Settings<'_>, clients: &Clients) -> Result<Vec<Arc<Server>>, String> {
-    const NAME: &str = "httpeventServers";
-    const EXPECTED: &str = r#"{"servers": [{"protocol": "https", "address": "splunk.example.com", "port": 8088, "key": "a token"}]}"#;
-    let Some(text) = settings.text(NAME) else {
-        return Err(format!("{NAME} is not set: expected {EXPECTED}"));
-    };
-    // The text may hold tokens, so neither it nor an error that quotes it is shown.
-    let servers: Servers = serde_json::from_str(text).map_err(|error| {
-        settings.wrong(NAME, "…", format!("{EXPECTED}; it is not at column {}", error.column()))
-    })?;
-    if servers.servers.is_empty() {
-        return Err(settings.wrong(NAME, "…", format!("at least one server, as in {EXPECTED}")));
-    }
-    let ca_file = settings.text("httpeventCaFile");
-    let ca_file = ca_file.map(|file| settings.path("httpeventCaFile", file)).transpose()?;
-    let verify = settings.flag("httpeventVerifyCertificate", true)?;
-    let gzip = settings.flag("httpeventGzip", false)?;
-    let attempts = settings.number("httpeventAllowFailureCount", ATTEMPTS, "a number of attempts above 0")?;
-    let keys = servers.servers.into_iter().map(|server| {
-        let port = match server.port {
-            Port::Number(port) => port.to_string(),
-            Port::Text(port) => port,
-        };
-        ServerKey {
-            url: format!("{}://{}:{port}", server.protocol, server.address),
-            token: server.key,
-            verify,
-            ca_file: ca_file.clone(),
-            gzip,
-            attempts,
-        }
-    });
-    keys.map(|key| clients.get(key, Server::new).map_err(|error| format!("{NAME}: {error}"))).collect()
 }
 
 #[cfg(test)]
