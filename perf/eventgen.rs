@@ -187,7 +187,8 @@ fn prepare(row: &Row, directory: &Path, hec: &HecServer) -> anyhow::Result<()> {
 /// Events and bytes of the last line of a report: `1,234 events (5.6 MB) in …`.
 fn totals(report: &str) -> anyhow::Result<(f64, f64)> {
     let line = report.lines().last().context("no report")?;
-    let (events, rest) = line.split_once(" events (").context("events")?;
+    let (events, rest) = line.split_once(" event").context("events")?;
+    let (_, rest) = rest.split_once("(").context("bytes")?;
     let (bytes, _) = rest.split_once(')').context("bytes")?;
     let (number, unit) = bytes.split_once(' ').context("unit")?;
     let factor = match unit {

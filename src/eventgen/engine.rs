@@ -8,7 +8,7 @@
 //!    └──── released when written ◄─────────────┘
 //! ```
 //!
-//! - [`plan`](self::plan): a part is cut when a worker has time for it, so nothing queues in front
+//! - `plan`: a part is cut when a worker has time for it, so nothing queues in front
 //!   of the workers; what is between a worker and an output is bounded for each sample and for all.
 //! - `slot`: one sample's timer, rater and the run it is in; `cutter`: a run into parts.
 //! - `lane`: order, and the calls of an output.

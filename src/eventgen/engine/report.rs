@@ -156,8 +156,8 @@ impl Report {
         let (made, written, lost) = (self.made(), self.written(), self.lost());
         let seconds = self.elapsed.as_secs_f64().max(0.001);
         format!(
-            "{} events ({}) in {:.1} s: {} events/s, {}/s; written {}, lost {lost}",
-            grouped(made.events),
+            "{} ({}) in {:.1} s: {} events/s, {}/s; written {}, lost {lost}",
+            several(made.events, "event"),
             bytes(made.bytes),
             self.elapsed.as_secs_f64(),
             grouped(per(made.events, seconds)),
@@ -179,17 +179,17 @@ impl fmt::Display for SampleReport {
         let counts = &self.counts;
         write!(
             f,
-            "{}: {} events ({}) in {} runs",
+            "{}: {} ({}) in {}",
             label(&self.stanza, &self.name),
-            grouped(counts.made.events),
+            several(counts.made.events, "event"),
             bytes(counts.made.bytes),
-            grouped(counts.runs)
+            several(counts.runs, "run")
         )?;
         for (why, events) in &counts.lost {
             write!(f, ", lost {} ({})", grouped(*events), why.label())?;
         }
         if counts.skipped > 0 {
-            write!(f, ", {} runs skipped because they were too late", grouped(counts.skipped))?;
+            write!(f, ", {} skipped because of being too late", several(counts.skipped, "run"))?;
         }
         if let Some(message) = &counts.first_failure {
             let times = if counts.failures == 1 {
@@ -224,6 +224,12 @@ pub(in crate::eventgen) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A number of things.
+fn several(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(number))
 }
 
 /// Bytes with a unit of powers of ten.
@@ -288,7 +294,7 @@ mod tests {
             report.lines(false),
             [
                 "[web] b.log: 30 events (3.0 kB) in 3 runs, lost 15 (failed), lost 5 (stopped), \
-                 4 runs skipped because they were too late; failed (2 times): no space left",
+                 4 runs skipped because of being too late; failed (2 times): no space left",
                 "5,030 events (503.0 kB) in 2.0 s: 2,515 events/s, 251.5 kB/s; written 5,010, lost 20",
             ]
         );

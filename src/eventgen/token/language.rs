@@ -16,6 +16,18 @@ impl ByteSet {
     pub(in crate::eventgen) const ALL: Self = Self([u64::MAX; 4]);
     pub(in crate::eventgen) const EMPTY: Self = Self([0; 4]);
 
+    /// Letters, digits and `_` of ASCII.
+    pub(super) const WORD: Self = {
+        let mut set = Self::EMPTY;
+        let mut byte = 0;
+        while byte < 128 {
+            let is_word = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+            set.0[byte >> 6] |= (is_word as u64) << (byte & 63);
+            byte += 1;
+        }
+        set
+    };
+
     /// The bytes of a text.
     pub(in crate::eventgen) fn of(text: &[u8]) -> Self {
         let mut set = Self::EMPTY;
@@ -40,6 +52,11 @@ impl ByteSet {
     /// Whether some byte is in both.
     pub(super) fn meets_set(self, other: Self) -> bool {
         self.0.iter().zip(other.0).any(|(mine, theirs)| mine & theirs != 0)
+    }
+
+    /// Whether all its bytes are in another set.
+    pub(super) fn is_within(self, other: Self) -> bool {
+        self.0.iter().zip(other.0).all(|(mine, theirs)| mine & !theirs == 0)
     }
 
     pub(super) fn contains(self, byte: u8) -> bool {

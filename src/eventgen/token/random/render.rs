@@ -71,9 +71,9 @@ pub(super) fn ipv4(random: &mut Stream, out: &mut Vec<u8>) {
     let mut text = [0; 16];
     let mut length = 0;
     for octet in (random.bits() as u32).to_be_bytes() {
-        let (digits, count) = &OCTETS[usize::from(octet)];
-        text[length..length + 4].copy_from_slice(digits);
-        length += usize::from(*count);
+        let ([a, b, c, d], count) = OCTETS[usize::from(octet)];
+        (text[length], text[length + 1], text[length + 2], text[length + 3]) = (a, b, c, d);
+        length += usize::from(count);
     }
     out.extend_from_slice(&text[..length - 1]);
 }
@@ -93,7 +93,7 @@ pub(super) fn ipv6(random: &mut Stream, out: &mut Vec<u8>) {
 pub(super) fn mac(random: &mut Stream, out: &mut Vec<u8>) {
     let mut text = [b':'; 17];
     for (place, byte) in random.bits().to_be_bytes()[..6].iter().enumerate() {
-        text[3 * place..3 * place + 2].copy_from_slice(&HEX_PAIRS[usize::from(*byte)]);
+        [text[3 * place], text[3 * place + 1]] = HEX_PAIRS[usize::from(*byte)];
     }
     out.extend_from_slice(&text);
 }
@@ -108,7 +108,7 @@ pub(super) fn guid(random: &mut Stream, out: &mut Vec<u8>) {
     const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
     let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
     for (byte, place) in bytes.into_iter().zip(PLACES) {
-        text[place..place + 2].copy_from_slice(&HEX_PAIRS[usize::from(byte)]);
+        [text[place], text[place + 1]] = HEX_PAIRS[usize::from(byte)];
     }
     out.extend_from_slice(&text);
 }

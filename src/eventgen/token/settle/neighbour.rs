@@ -17,14 +17,14 @@ pub(super) enum Neighbour {
 
 impl Neighbour {
     pub(super) fn of(set: ByteSet) -> Self {
-        if set.iter().all(is_word) { Self::Word } else { Self::Unknown }
+        if set.is_within(ByteSet::WORD) { Self::Word } else { Self::Unknown }
     }
 
     /// Whether it is part of a word, if that is known.
     fn is_word(self) -> Option<bool> {
         match self {
             Self::Edge => Some(false),
-            Self::Byte(byte) if byte.is_ascii() => Some(is_word(byte)),
+            Self::Byte(byte) if byte.is_ascii() => Some(ByteSet::WORD.contains(byte)),
             Self::Word => Some(true),
             Self::Byte(_) | Self::Unknown => None,
         }
@@ -46,10 +46,6 @@ impl Neighbour {
             Self::Unknown => None,
         }
     }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// What is known around a position.
