@@ -211,6 +211,7 @@ impl Site {
     }
 
     async fn wait_for_reader(&self, foundation: &Foundation) {
+        // A stream without a shard id may be one that only watches the platform.
         let reads = |connected: &Connected| {
             connected.rlp + connected.gateway + connected.firehose + connected.app_streams > 0
         };

@@ -49,6 +49,7 @@ async fn read(directory: &Path, n: usize) -> Vec<String> {
     let channel = endpoint.connect_with_connector(connector).await.unwrap();
     let selector = Selector { message: Some(selector::Message::Log(LogSelector {})), ..Selector::default() };
     let request = EgressBatchRequest {
+        shard_id: "test".to_owned(),
         selectors: vec![selector],
         use_preferred_tags: true,
         ..EgressBatchRequest::default()
