@@ -133,13 +133,12 @@ async fn a_limit_of_one_endpoint_is_learned_there_only() {
         next += 100;
     }
     let before = shares(&servers);
-    for _ in 0..40 {
+    // Which endpoint gets a request is a matter of chance.
+    while shares(&servers)[0] < before[0] + 100 || largest(&servers[1], before[1]) < 100 {
         deliver(next..next + 100).await;
         next += 100;
+        assert!(next < 100_000, "neither is forgotten, and the other one gets whole requests");
     }
-    let after = shares(&servers);
-    assert!(after[0] > before[0] && after[1] > before[1], "both get their share: {after:?}");
     assert_eq!(servers[0].snapshot().status(413), 1, "it is asked once");
-    assert_eq!(largest(&servers[1], before[1]), 100, "the other one gets whole requests");
     assert_exactly(&servers, 0..next);
 }
