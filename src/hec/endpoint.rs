@@ -110,7 +110,8 @@ impl Endpoint {
         credentials: Arc<Credentials>,
         ledger: Arc<Ledger>,
     ) -> Self {
-        let learned = Mutex::new(Learned::new(compression));
+        let address = transport.address().map(|address| format!(" ({address})")).unwrap_or_default();
+        let learned = Mutex::new(Learned::new(compression, format!("{}{address}", transport.url())));
         Self { transport, mode, ledger, learned, tokens: Tokens::new(credentials) }
     }
 

@@ -15,7 +15,7 @@
 //! - While no member takes data, one request at a time tries each that has had its pause.
 //! - Whoever waits is served in the order of coming.
 //!
-//! Everything works without [`Pool::keep_up`], but then names are looked up by the HTTP library
+//! Everything works without `Client::keep_up`, but then names are looked up by the HTTP library
 //! alone, and an endpoint that is closed is only tried by requests that have no other.
 //!
 //! Not responsible for what is in a request, nor for giving up on it.

@@ -7,6 +7,7 @@ mod balance;
 mod cutter;
 mod failover;
 mod gateways;
+mod learned;
 mod names;
 mod proxies;
 mod world;

@@ -31,8 +31,10 @@ const PLAIN_LASTS: Duration = Duration::from_mins(15);
 const UNREADABLE_MAX: u32 = 3;
 
 /// See the module's documentation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Learned {
+    /// Of which endpoint, for the log.
+    place: String,
     configured: Compression,
     /// Until when gzip is not used.
     plain_until: Option<Instant>,
@@ -68,8 +70,9 @@ enum Channel {
 }
 
 impl Learned {
-    pub(super) fn new(compression: Compression) -> Self {
+    pub(super) fn new(compression: Compression, place: String) -> Self {
         Self {
+            place,
             configured: compression,
             plain_until: None,
             size: None,
@@ -196,6 +199,7 @@ impl Learned {
         if self.compression(now) == Compression::Gzip {
             self.plain_until = Some(now + PLAIN_LASTS);
             tracing::warn!(
+                endpoint = self.place,
                 why,
                 retry_s = PLAIN_LASTS.as_secs(),
                 "the HEC does not take gzip; sending uncompressed until it is tried again"
@@ -209,6 +213,7 @@ impl Learned {
         if limit < self.bytes_max(now) {
             self.size = Some((limit, now + SIZE_LASTS));
             tracing::warn!(
+                endpoint = self.place,
                 refused_bytes = raw,
                 limit_bytes = limit,
                 retry_s = SIZE_LASTS.as_secs(),

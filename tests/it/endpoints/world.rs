@@ -96,6 +96,7 @@ impl Sender {
         let stop = CancellationToken::new();
         let mut upkeep = Tasks::new();
         upkeep.spawn("upkeep", client.keep_up(stop.clone()));
+        upkeep.spawn("files", client.watch_files(stop.clone()));
         Self { client, _stop: stop.drop_guard(), _upkeep: upkeep }
     }
 

@@ -28,7 +28,7 @@ const ACCEPTED: Disposition = Disposition::Accepted(Pace::Steady);
 
 #[test]
 fn a_channel_is_renewed_once_and_again_only_after_it_was_accepted() {
-    let mut learned = Learned::new(Compression::Gzip);
+    let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
     let refused = reply(400, r#"{"code":11}"#);
     let full = reply(429, r#"{"code":27}"#);
     let fresh = Disposition::FreshChannel;
@@ -52,7 +52,7 @@ fn a_channel_is_renewed_once_and_again_only_after_it_was_accepted() {
 
 #[test]
 fn a_415_turns_gzip_off_and_is_a_hold_without_gzip() {
-    let mut learned = Learned::new(Compression::Gzip);
+    let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
     let compressed = request(1, 100, Compression::Gzip, Form::Usual);
     let exchange = reply(415, "");
     let off = Disposition::WithoutGzip;
@@ -68,7 +68,7 @@ fn only_a_successful_trial_blames_gzip() {
     for (form, expected) in
         [(Form::Usual, Compression::Gzip), (Form::Plain, Compression::Gzip), (Form::Trial, Compression::None)]
     {
-        let mut learned = Learned::new(Compression::Gzip);
+        let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
         learned.take_in(ACCEPTED, &ok, &request(1, 100, Compression::None, form), sent(None), Instant::now());
         assert_eq!(learned.compression(Instant::now()), expected, "{form:?}");
     }
@@ -76,7 +76,7 @@ fn only_a_successful_trial_blames_gzip() {
 
 #[test]
 fn the_size_limit_only_falls_and_not_below_its_floor() {
-    let mut learned = Learned::new(Compression::Gzip);
+    let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
     let refused = reply(413, "");
     for (raw, limit) in [(1_000_000, 800_000), (2_000_000, 800_000), (500_000, 400_000), (300, 16_384)] {
         let body = request(2, raw, Compression::Gzip, Form::Usual);
@@ -89,7 +89,7 @@ fn the_size_limit_only_falls_and_not_below_its_floor() {
 fn a_single_event_is_only_judged_by_others_than_hec_after_something_was_taken() {
     let hold = |status| Disposition::Hold(HoldReason::RefusesAll(StatusCode::from_u16(status).unwrap()));
     for (status, refused) in [(400, Disposition::Bisect), (413, Disposition::Split)] {
-        let mut learned = Learned::new(Compression::Gzip);
+        let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
         let page = reply(status, "<html>");
         let mut post = |disposition, exchange: &Exchange, request: &Request| {
             let sent = learned.send();
@@ -119,7 +119,7 @@ fn a_single_event_is_only_judged_by_others_than_hec_after_something_was_taken() 
 
 #[test]
 fn hec_itself_may_judge_a_single_event_unless_it_contradicts_itself() {
-    let mut learned = Learned::new(Compression::Gzip);
+    let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
     let compressed = request(1, 100, Compression::Gzip, Form::Usual);
     let bisect = Disposition::Bisect;
     assert_eq!(
@@ -147,7 +147,7 @@ fn hec_itself_may_judge_a_single_event_unless_it_contradicts_itself() {
 #[test]
 fn what_was_learned_is_tried_anew_after_a_while() {
     let start = Instant::now();
-    let mut learned = Learned::new(Compression::Gzip);
+    let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
     let large = request(9, 900_000, Compression::Gzip, Form::Usual);
     for round in 0..3 {
         let now = start + Duration::from_hours(round);
@@ -172,7 +172,7 @@ fn what_was_learned_is_tried_anew_after_a_while() {
 
 #[test]
 fn the_third_success_in_a_row_that_says_nothing_holds() {
-    let mut learned = Learned::new(Compression::Gzip);
+    let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
     let page = reply(200, "<html>");
     let held = Disposition::Hold(HoldReason::NotHec(StatusCode::OK));
     let doubt = Disposition::Retry { after: None, taken: Taken::Perhaps };
