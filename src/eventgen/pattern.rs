@@ -1,6 +1,6 @@
 //! Regular expressions as conf files write them: Python's `re`, run by Rust's engines.
 //!
-//! The spelling is translated once ([`python`]). Most patterns run on the `regex` crate, in linear time; those with
+//! The spelling is translated once (`python`). Most patterns run on the `regex` crate, in linear time; those with
 //! look-around, back-references or a `$` that has to see past the final newline run on `fancy-regex`, which
 //! backtracks. Its steps are bounded ([`BACKTRACK_LIMIT`]): a search that needs more finds nothing and says so once,
 //! where Python would hang.

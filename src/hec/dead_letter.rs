@@ -2,7 +2,7 @@
 //!
 //! Lines of JSON, one for each event, with the reason and the event as it was sent. The files together never
 //! hold more than the limit: the oldest goes first. What cannot be written is counted; it never stops
-//! delivery for longer than [`WRITE_MAX`]. A folder belongs to one writer.
+//! delivery for longer than `WRITE_MAX`. A folder belongs to one writer.
 //!
 //! Not responsible for the order of events, nor for a disk that dies with the container.
 
