@@ -92,14 +92,13 @@ fn gaps(expected: &Value, outcome: &Outcome, say: &mut dyn FnMut(String)) {
     if gaps.is_empty() {
         return;
     }
-    // At least as long as they should be; how late a busy machine is, is no fault.
-    let tolerance = expected["gap_tolerance_seconds"].as_f64().unwrap_or(0.3);
+    // Not sooner than it should be; how late a busy machine is, is no fault.
     let mut due = 0.0;
-    for (pair, gap) in outcome.ended.lines.windows(2).zip(gaps) {
+    for (line, gap) in outcome.ended.lines.iter().skip(1).zip(gaps) {
         due += gap.as_f64().expect("seconds");
-        let came = pair[1].at.duration_since(outcome.ended.lines[0].at);
-        if came + Duration::from_secs_f64(tolerance) < Duration::from_secs_f64(due) {
-            say(format!("{:?} came after {came:?} instead of {due} s", pair[1].text));
+        let came = line.at.duration_since(outcome.ended.started);
+        if came < Duration::from_secs_f64(due) {
+            say(format!("{:?} came after {came:?} instead of {due} s", line.text));
         }
     }
 }

@@ -25,11 +25,14 @@ pub(super) struct Running {
     stderr: Receiver<String>,
     lines: Vec<Line>,
     open: bool,
+    started: Instant,
 }
 
 /// What it did.
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
+    /// Before it was started: nothing it does can be earlier than that.
+    pub(super) started: Instant,
     pub(super) lines: Vec<Line>,
     pub(super) stderr: String,
 }
@@ -47,6 +50,7 @@ impl Ended {
 
 impl Running {
     pub(super) fn start(directory: &Path, arguments: &[String], environment: &[(String, String)]) -> Self {
+        let started = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_eventgen"))
             .args(arguments)
             .current_dir(directory)
@@ -77,7 +81,7 @@ impl Running {
             // The receiver may be gone.
             let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
         });
-        Self { child, stdout, stderr, lines: Vec::new(), open: true }
+        Self { child, stdout, stderr, lines: Vec::new(), open: true, started }
     }
 
     /// Waits until so many lines have come; false if it ended before.
@@ -115,7 +119,7 @@ impl Running {
         }
         let status = self.child.wait().expect("a child can be waited for");
         let stderr = self.stderr.recv_timeout(PATIENCE).expect("standard error ends too");
-        Ended { status, lines: std::mem::take(&mut self.lines), stderr }
+        Ended { status, started: self.started, lines: std::mem::take(&mut self.lines), stderr }
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) const DIFFERENT: &[(&str, &str, &str)] = &[
     ("conf_global_end", r##"{"outcome": "exits", "stdout_line_count_range": null, "stdout": "a1\n"}"##, "[global] hands every setting down"),
     ("conf_global_tokens", r##"{"stdout": "v=G\n"}"##, "[global] hands tokens down"),
     ("conf_prefix_leak", r##"{"outcome": "still_running", "files": {"out/web2": null}, "stdout_line_count_range": [9, 9], "stdout_each_line_matches": "  </?event>|    <(time|index|source|sourcetype|host)>.*|    <data>w2 @1|</data>"}"##, "a stanza's name has to match as a whole: [web2] has defaults only, and runs on"),
-    ("conf_regex_stanza_many", r##"{"stdout": "a R\nb R\n"}"##, "each file once"),
+    ("conf_regex_stanza_many", r##"{"stdout_lines_sorted": ["a R", "b R"]}"##, "each file once"),
     ("count_0", r##"{}"##, "kept: nothing"),
     ("csv_columns", r##"{"stdout": "  <event>\n    <time>1705320001</time>\n    <index>idx1</index>\n    <source>s1</source>\n    <sourcetype>st1</sourcetype>\n    <host>h1</host>\n    <data>first, event\n</data>\n  </event>\n  <event>\n    <time>1705320001</time>\n    <index>idx2</index>\n    <source>s2</source>\n    <sourcetype>st2</sourcetype>\n    <host>h2</host>\n    <data>second \"quoted\"\n</data>\n  </event>\n"}"##, "each row has its own index"),
     ("csv_no_raw", r##"{"exit_code": 1, "stderr_contains": ["there is no column _raw; the columns are x, y"]}"##, "it says why there is nothing"),
