@@ -145,6 +145,8 @@ impl Lane {
             match work {
                 Work::Write(made) => {
                     self.write(output.as_mut(), &made.batch, &shared).await;
+                    // However it ended it has been counted; giving up must not count it again.
+                    self.state().writing = 0;
                     shared.recycle(made.batch);
                     shared.plan.release(self.sample, made.reserved);
                 }
@@ -181,7 +183,6 @@ impl Lane {
             Ok(Err(error)) => self.failed(&error, shared),
             Err(_) => self.failed(&panicked(volume.events), shared),
         }
-        self.state().writing = 0;
     }
 
     async fn finish(&self, output: &mut dyn Output, shared: &Shared) {

@@ -94,14 +94,14 @@ mod tests {
     #[test]
     fn paths_are_relative_to_the_working_directory_and_know_variables() {
         let mut sample = sample("s", &[]);
-        sample.working_dir = "/work".into();
+        sample.working_dir = "/srv/app".into();
         sample.variables = Arc::new([("HOME".to_owned(), "/home/me".to_owned())].into());
         let settings = Settings(&sample);
         for (text, expected) in [
-            ("a/b.log", "/work/a/b.log"),
+            ("a/b.log", "/srv/app/a/b.log"),
             ("/var/log/b.log", "/var/log/b.log"),
             ("$HOME/b.log", "/home/me/b.log"),
-            ("../b.log", "/work/../b.log"),
+            ("../b.log", "/srv/app/../b.log"),
         ] {
             assert_eq!(settings.path("x", text).unwrap(), Path::new(expected));
         }
