@@ -17,6 +17,8 @@ use crate::proto::loggregator::value::Data;
 pub(crate) const FIRST_FIELD: u8 = 1 << 3 | LENGTH_DELIMITED;
 pub(crate) const SECOND_FIELD: u8 = 2 << 3 | LENGTH_DELIMITED;
 const LENGTH_DELIMITED: u8 = 2;
+/// Key of a log within an envelope.
+pub(crate) const LOG: u8 = 4 << 3 | LENGTH_DELIMITED;
 
 const SOURCE_ID: u32 = 2;
 const DEPRECATED_TAGS: u32 = 3;
