@@ -30,3 +30,4 @@ pub mod scale;
 pub mod search;
 pub mod sink;
 pub mod trial;
+pub mod window;

@@ -4,7 +4,8 @@
 //! With a rate, run `k` of a hundredth of a second is due at `start + k / 100`, however late the runs
 //! before were; its events carry that time, so what a late load adds is part of the delays that the HEC
 //! sees. Nothing waits for the readers then: what they cannot take is lost in front of them, and counted,
-//! as the platform does. Without a rate it makes events as fast as they are read, and loses nothing.
+//! as the platform does. Without a rate it makes events as fast as they arrive at the HEC, and loses
+//! nothing: only so many bytes are under way at once, fewer than the nozzle's queues hold.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use firehose_nozzle::eventgen::conf::{self, Request};
-use firehose_nozzle::eventgen::plugin::Registry;
+use firehose_nozzle::eventgen::plugin::{MakeOutput, Registry};
 use firehose_nozzle::eventgen::progress::Progress;
 use firehose_nozzle::eventgen::time::Clock;
 use firehose_nozzle::eventgen::{engine, generator, output, rater};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::helper;
 use crate::lines::Lines;
 use crate::plan::Source;
+use crate::window::{Window, Windowed};
 
 /// Runs of eventgen in a second.
 pub const RUNS_PER_SECOND: u64 = 100;
@@ -46,6 +48,8 @@ pub struct Arguments {
     pub lines: Lines,
     /// How many apps write them.
     pub apps: usize,
+    /// Where the HEC server says how many events have arrived; without it nothing waits for them.
+    pub arrived: Option<PathBuf>,
 }
 
 /// What it says when it is ready.
@@ -115,6 +119,7 @@ struct Load {
     foundation: Arc<Foundation>,
     registry: Registry,
     tokens: String,
+    window: Option<Arc<Window>>,
 }
 
 impl Load {
@@ -128,9 +133,20 @@ impl Load {
         let mut registry = Registry::default();
         generator::register(&mut registry);
         rater::register(&mut registry);
-        registry.outputs.insert("loggregator".to_owned(), output::loggregator_into(Arc::clone(&foundation)));
+        let into = output::loggregator_into(Arc::clone(&foundation));
+        let window = match &arguments.arrived {
+            Some(path) => Some(Arc::new(Window::open(path, arguments.lines)?)),
+            None => None,
+        };
+        let make: MakeOutput = match window.clone() {
+            None => into,
+            Some(window) => Arc::new(move |sample| {
+                Ok(Box::new(Windowed { inner: into(sample)?, window: Arc::clone(&window) }))
+            }),
+        };
+        registry.outputs.insert("loggregator".to_owned(), make);
         let tokens = arguments.lines.write(&arguments.folder)?;
-        let load = Self { arguments, foundation, registry, tokens };
+        let load = Self { arguments, foundation, registry, tokens, window };
         // The apps are there before the nozzle asks for them.
         load.run(Run { rate: RUNS_PER_SECOND, seconds: 0.01 }).await?;
         Ok(load)
@@ -176,6 +192,9 @@ impl Load {
         let (config, findings) = conf::load(&request, &self.registry);
         let config = config.with_context(|| findings.iter().map(ToString::to_string).collect::<String>())?;
         ensure!(findings.is_empty(), "{findings:?}");
+        if let Some(window) = &self.window {
+            window.begin(run.rate == 0)?;
+        }
         let before = self.lost();
         let stop = CancellationToken::new();
         let work = engine::run(config, &self.registry, Clock::system(), stop.clone(), Progress::Off);

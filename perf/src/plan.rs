@@ -60,7 +60,7 @@ impl FromStr for Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rate {
-    /// As many as the nozzle reads.
+    /// As many as go through.
     Max,
     /// So many a second, by the clock.
     Fixed(u64),

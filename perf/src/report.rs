@@ -132,7 +132,7 @@ const COLUMNS: [Column; 25] = [
         if row.scenario.list_seconds.is_some() { "all the time" } else { "at the start" }.to_owned()
     }),
     setting("rate", |row| match row.scenario.rate {
-        Rate::Max => "as fast as it is read".to_owned(),
+        Rate::Max => "as fast as it goes".to_owned(),
         Rate::Search => "the most without loss".to_owned(),
         Rate::Fixed(rate) => grouped(rate as f64),
     }),

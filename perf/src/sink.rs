@@ -2,18 +2,25 @@
 //! server that parsed every event would cost more than the nozzle.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use firehose_nozzle::sim::certs::Authority;
 use firehose_nozzle::sim::hec::{
     ClientCertificates, HecServer, HecServerConfig, LedgerMode, ServerTls, TlsVersions, Token,
 };
+use firehose_nozzle::task::Tasks;
 use firehose_nozzle::tls;
 use serde::{Deserialize, Serialize};
 
 use crate::helper;
+use crate::window::Gauge;
 
 /// The token it takes.
 pub const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
+
+/// How often it is told how many events have arrived.
+const TELL: Duration = Duration::from_millis(4);
 
 /// What the helper is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +29,8 @@ pub struct Arguments {
     pub folder: PathBuf,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// Where it writes how many events have arrived, if that is wanted.
+    pub arrived: Option<PathBuf>,
 }
 
 /// What it says when it is ready.
@@ -83,9 +92,22 @@ pub fn main(arguments: &str) -> anyhow::Result<()> {
             config.with_tls(ServerTls::from_pem(&leaf.cert_pem, &leaf.key_pem, clients, TlsVersions::All)?);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let server = runtime.block_on(HecServer::start(config))?;
+    let server = Arc::new(runtime.block_on(HecServer::start(config))?);
+    let mut tasks = Tasks::new();
+    if let Some(path) = &arguments.arrived {
+        let _within = runtime.enter();
+        tasks.spawn("arrived", tell(Arc::clone(&server), Gauge::create(path)?));
+    }
     let ready = Ready { url: server.url(), address: server.address().to_string(), ca_file };
     helper::serve(&ready, |question: Question| answer(&server, question))
+}
+
+async fn tell(server: Arc<HecServer>, gauge: Gauge) {
+    let mut ticks = tokio::time::interval(TELL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while gauge.set(server.snapshot().ledger.events).is_ok() {
+        ticks.tick().await;
+    }
 }
 
 fn answer(server: &HecServer, question: Question) -> anyhow::Result<Counts> {

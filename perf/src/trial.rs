@@ -115,9 +115,14 @@ impl Setup {
     /// A process cannot be started, or the nozzle does not read.
     pub fn start(scenario: &Scenario, binary: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let (mut load, from) = start_load(scenario, folder.path())?;
-        let arguments = sink::Arguments { folder: folder.path().join("hec"), tls: scenario.tls };
+        let arrived = Some(folder.path().join("arrived"));
+        let arguments = sink::Arguments {
+            folder: folder.path().join("hec"),
+            tls: scenario.tls,
+            arrived: arrived.clone(),
+        };
         let (hec, to) = Helper::start("hec", &arguments)?;
+        let (mut load, from) = start_load(scenario, folder.path(), arrived)?;
         let began = Instant::now();
         let nozzle = Nozzle::start(binary, scenario, &from, &to)?;
         load.ask::<load::Done>(&load::Question::Connected(scenario.source, STREAMS.get()))?;
@@ -206,11 +211,15 @@ impl Setup {
     }
 }
 
-fn start_load(scenario: &Scenario, folder: &Path) -> anyhow::Result<(Helper, load::Ready)> {
+fn start_load(
+    scenario: &Scenario,
+    folder: &Path,
+    arrived: Option<PathBuf>,
+) -> anyhow::Result<(Helper, load::Ready)> {
     let folder: PathBuf = folder.join("load");
     std::fs::create_dir_all(&folder)?;
     let Scenario { tls, lines, apps, .. } = *scenario;
-    Helper::start("load", &load::Arguments { folder, tls, lines, apps })
+    Helper::start("load", &load::Arguments { folder, tls, lines, apps, arrived })
 }
 
 /// What load and HEC server can do without the nozzle, in events per second. Measured once for each way they
@@ -238,7 +247,7 @@ impl Ceilings {
             return Ok(*rate);
         }
         let folder = tempfile::tempdir()?;
-        let (mut load, from) = start_load(scenario, folder.path())?;
+        let (mut load, from) = start_load(scenario, folder.path(), None)?;
         let arguments = null::Arguments { source: scenario.source, streams: STREAMS, from };
         let (_null, ()) = Helper::start("null", &arguments)?;
         load.ask::<load::Done>(&load::Question::Connected(scenario.source, STREAMS.get()))?;
@@ -259,7 +268,8 @@ impl Ceilings {
             return Ok(*rate);
         }
         let folder = tempfile::tempdir()?;
-        let arguments = sink::Arguments { folder: folder.path().to_owned(), tls: scenario.tls };
+        let arguments =
+            sink::Arguments { folder: folder.path().to_owned(), tls: scenario.tls, arrived: None };
         let (mut hec, to) = Helper::start("hec", &arguments)?;
         let (tls, gzip, payload_bytes) = (scenario.tls, scenario.gzip, scenario.lines.bytes);
         let (_blaster, ()) = Helper::start("blast", &blaster::Arguments { to, tls, gzip, payload_bytes })?;

@@ -17,6 +17,8 @@ use crate::sink;
 const INSTANCES: usize = 4;
 /// An instance of the check delivers more than it gets.
 const CAPACITY: f64 = 1e6;
+/// Events of a request of HEC_BATCH_BYTES, about.
+const REQUEST: u64 = 600;
 
 /// Runs both; gives a table.
 ///
@@ -27,10 +29,15 @@ pub fn check(binary: &Path, rate: u64, seconds: f64) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path().join("load");
     std::fs::create_dir_all(&at)?;
-    let arguments =
-        load::Arguments { folder: at, tls: scenario.tls, lines: scenario.lines, apps: scenario.apps };
+    let arguments = load::Arguments {
+        folder: at,
+        tls: scenario.tls,
+        lines: scenario.lines,
+        apps: scenario.apps,
+        arrived: None,
+    };
     let (mut load, from) = Helper::start("load", &arguments)?;
-    let arguments = sink::Arguments { folder: folder.path().join("hec"), tls: scenario.tls };
+    let arguments = sink::Arguments { folder: folder.path().join("hec"), tls: scenario.tls, arrived: None };
     let (mut hec, to) = Helper::start("hec", &arguments)?;
     let mut nozzles = Vec::new();
     for _ in 0..INSTANCES {
@@ -117,6 +124,7 @@ fn model(rate: u64, seconds: f64, kill: Option<usize>) -> Split {
         stream_rate: rate as f64,
         capacity: CAPACITY,
         pool: u64::MAX,
+        request: REQUEST,
         hot: [0.0; 2],
         changes: kill.map(|n| (length_ms / 2, Change::Kill(n))).into_iter().collect(),
         length_ms,

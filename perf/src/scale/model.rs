@@ -26,6 +26,8 @@ const BATCH: u64 = 100;
 /// … or after so many ms.
 const LINGER_MS: u64 = 100;
 const MS: f64 = 1e-3;
+/// An instance waits so long for a request to be full (FLUSH_INTERVAL).
+const FLUSH_MS: u64 = 500;
 
 /// What is simulated.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct Config {
     pub capacity: f64,
     /// Envelopes that the pools of an instance hold.
     pub pool: u64,
+    /// Events of a full request.
+    pub request: u64,
     /// Shares of the two loudest apps; the others share the rest.
     pub hot: [f64; 2],
     /// What happens, and when.
@@ -134,6 +138,8 @@ struct Instance {
     held: [u64; 3],
     /// A fraction of an envelope that it could have delivered.
     rest: f64,
+    /// When it delivered last, or held nothing.
+    flushed: u64,
     delivered: u64,
     second: u64,
 }
@@ -170,6 +176,7 @@ impl<'a> World<'a> {
             streams: vec![stream; config.streams],
             held: [0; 3],
             rest: 0.0,
+            flushed: 0,
             delivered: 0,
             second: 0,
         };
@@ -239,7 +246,7 @@ impl<'a> World<'a> {
                 }
             }
             instance.shed(config.pool, &mut self.report.lost);
-            instance.deliver(config.capacity * MS);
+            instance.deliver(now, config.capacity * MS, config.request);
             if (now + 1).is_multiple_of(1000) {
                 let percent = instance.second as f64 / config.capacity * 100.0;
                 self.report.busiest_percent = self.report.busiest_percent.max(whole(percent));
@@ -318,12 +325,19 @@ impl Instance {
         }
     }
 
-    fn deliver(&mut self, capacity: f64) {
+    fn deliver(&mut self, now: u64, capacity: f64, request: u64) {
         if self.state == State::Unreachable || self.state == State::Gone {
             return;
         }
-        self.rest += capacity;
         let held: u64 = self.held.iter().sum();
+        let waits = held < request && now - self.flushed < FLUSH_MS && self.state == State::Reads;
+        if held == 0 || !waits {
+            self.flushed = now;
+        }
+        if waits {
+            return;
+        }
+        self.rest += capacity;
         let out = whole(self.rest).min(held);
         // What it could not use now it cannot use later.
         self.rest = (self.rest - out as f64).min(capacity);
@@ -366,6 +380,7 @@ mod tests {
             stream_rate: 20_000.0,
             capacity: 100_000.0,
             pool: 80_000,
+            request: 600,
             hot: [0.0; 2],
             changes: Vec::new(),
             length_ms: 5_000,

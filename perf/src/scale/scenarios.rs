@@ -15,6 +15,8 @@ const RESTART_S: u64 = 4;
 const SECOND: u64 = 1000;
 /// The two hot apps make these shares of everything.
 const HOT: [f64; 2] = [0.35, 0.25];
+/// HEC_BATCH_BYTES.
+const REQUEST_BYTES: f64 = 512.0 * 1024.0;
 /// HEC then takes so much of what comes.
 const SLOW: f64 = 0.6;
 
@@ -68,7 +70,8 @@ fn config(rate: f64, measured: &Measured, assumed: &Assumptions, seed: u64) -> C
     let needs = needs(rate, measured, assumed);
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of envelopes")]
-    let pool = (POOL_BYTES / measured.body_bytes) as u64;
+    let (pool, request) =
+        ((POOL_BYTES / measured.body_bytes) as u64, (REQUEST_BYTES / measured.body_bytes) as u64);
     Config {
         routers: count(needs.routers),
         instances: count(needs.instances),
@@ -78,6 +81,7 @@ fn config(rate: f64, measured: &Measured, assumed: &Assumptions, seed: u64) -> C
         stream_rate: assumed.stream_rate * 2.0,
         capacity: assumed.cpus * 1e6 / measured.micros,
         pool,
+        request,
         hot: [0.0; 2],
         changes: Vec::new(),
         length_ms: LENGTH_S * SECOND,
