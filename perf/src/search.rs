@@ -11,7 +11,7 @@ use crate::trial::{Outcome, Setup};
 const TRIAL_SECONDS: f64 = 1.5;
 /// It ends when the two rates are so close.
 const CLOSE: f64 = 0.05;
-/// After a confirmation that failed the rate is so much lower.
+/// After a confirmation that failed the rate is so much lower, at least; no more than arrived then.
 const BACK: f64 = 0.93;
 const CONFIRMATIONS_MAX: usize = 5;
 /// A load that is later than this has not offered the rate.
@@ -43,7 +43,7 @@ pub fn search(setup: &mut Setup, seconds: f64) -> anyhow::Result<Found> {
     let (mut rate, mut tries) = (at, 1);
     let mut best = trial(rate, seconds)?;
     while !is_clean(&best) && tries < CONFIRMATIONS_MAX {
-        rate *= BACK;
+        rate = (rate * BACK).min(best.events_per_second());
         tries += 1;
         best = trial(rate, seconds)?;
     }
