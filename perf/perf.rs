@@ -177,14 +177,14 @@ fn picture(title: &str, rows: &[Row]) -> String {
         .map(|row| Bar {
             label: row.label(&varying),
             micros: row.outcome.micros(),
-            events_per_second: row.outcome.events_per_second(),
+            events_per_second: Some(row.outcome.events_per_second()),
             whose: if row.is_noisy() { Whose::Noisy } else { Whose::Ours },
         })
         .collect();
     for go in GO.iter().filter(|go| rows.iter().any(|row| row.scenario.lines == go.lines)) {
         for (name, micros) in [("tuned", go.tuned_micros), ("default", go.default_micros)] {
             let label = format!("Go nozzle, {name}, {}", go.lines);
-            bars.push(Bar { label, micros, events_per_second: 0.0, whose: Whose::Others });
+            bars.push(Bar { label, micros, events_per_second: None, whose: Whose::Others });
         }
     }
     plot::svg(title, &bars)

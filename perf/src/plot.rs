@@ -32,14 +32,14 @@ pub struct Bar {
     pub label: String,
     /// In the first panel.
     pub micros: f64,
-    /// In the second one.
-    pub events_per_second: f64,
+    /// In the second one, if it is known.
+    pub events_per_second: Option<f64>,
     /// Whose it is.
     pub whose: Whose,
 }
 
 /// What a panel is called, what its bars are, and how a value is written.
-type Panel = (&'static str, fn(&Bar) -> f64, fn(f64) -> String);
+type Panel = (&'static str, fn(&Bar) -> Option<f64>, fn(f64) -> String);
 
 /// The picture.
 pub fn svg(title: &str, bars: &[Bar]) -> String {
@@ -60,7 +60,7 @@ pub fn svg(title: &str, bars: &[Bar]) -> String {
     let panels: [Panel; 2] = [
         (
             "CPU time of the nozzle, µs per event (less is better)",
-            |bar| bar.micros,
+            |bar| Some(bar.micros),
             |value| format!("{value:.2}"),
         ),
         ("events per second (more is better)", |bar| bar.events_per_second, grouped),
@@ -71,16 +71,17 @@ pub fn svg(title: &str, bars: &[Bar]) -> String {
     for (number, (name, value, written)) in panels.into_iter().enumerate() {
         let left = LABEL_WIDTH + panel * number as f64;
         text(&mut out, left, HEAD_HEIGHT - 12.0, "start", &escaped(name));
-        let most = bars.iter().map(value).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+        let most = bars.iter().filter_map(value).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
         for (at, bar) in bars.iter().enumerate() {
-            let (length, color) = (value(bar) / most * BAR_WIDTH, color(bar.whose));
+            let Some(value) = value(bar) else { continue };
+            let (length, color) = (value / most * BAR_WIDTH, color(bar.whose));
             let top = middle(at) - 12.0;
             let _ = writeln!(
                 out,
                 "<rect x=\"{left}\" y=\"{top}\" width=\"{length:.1}\" height=\"{}\" fill=\"{color}\"/>",
                 ROW_HEIGHT - 6.0
             );
-            text(&mut out, left + length + 5.0, middle(at), "start", &written(value(bar)));
+            text(&mut out, left + length + 5.0, middle(at), "start", &written(value));
         }
     }
     legend(&mut out, bars, height - 10.0);
@@ -139,13 +140,20 @@ mod tests {
             events_per_second,
             whose,
         };
-        let picture = svg("a < b", &[bar("x", 1.0, 50.0, Whose::Ours), bar("y", 4.0, 100.0, Whose::Others)]);
+        let picture = svg(
+            "a < b",
+            &[
+                bar("x", 1.0, Some(50.0), Whose::Ours),
+                bar("y", 2.0, Some(100.0), Whose::Ours),
+                bar("z", 4.0, None, Whose::Others),
+            ],
+        );
         assert!(picture.contains("a &lt; b"));
         let widths: Vec<_> = (picture.lines())
             .filter(|line| line.contains("height=\"16\""))
             .map(|line| line.split("width=\"").nth(1).unwrap().split('"').next().unwrap())
             .collect();
-        assert_eq!(widths, ["75.0", "300.0", "150.0", "300.0"]);
+        assert_eq!(widths, ["75.0", "150.0", "300.0", "150.0", "300.0"]);
         assert!(picture.contains("Go nozzle") && !picture.contains("others used"));
     }
 }

@@ -234,6 +234,7 @@ fn beyond(rows: &[Row], varying: &[&Column]) -> String {
                 "events/s",
                 "of the most without loss",
                 "CPU µs/event",
+                "memory MB",
                 "dropped by the platform",
                 "by the nozzle",
                 "sent = arrived + dropped",
@@ -250,6 +251,7 @@ fn beyond(rows: &[Row], varying: &[&Column]) -> String {
             grouped(beyond.events_per_second()),
             format!("{share:.0} %"),
             format!("{:.2}", beyond.micros()),
+            format!("{:.0}", beyond.memory_mb),
             grouped(beyond.load.dropped as f64),
             grouped(beyond.nozzle_dropped as f64),
             if beyond.is_exact() {

@@ -14,8 +14,6 @@ use crate::report::Row;
 const INSTANCES_MIN: u64 = 2;
 /// The nozzle's own bounds: QUEUE_MAX_BYTES and DELIVERY_MAX_BYTES, by default.
 pub const POOL_BYTES: f64 = 72.0 * 1024.0 * 1024.0;
-/// What an instance may take beside its pools, by the nozzle's own promise.
-const MEMORY_BESIDE_MB: f64 = 64.0 * 1.048_576;
 
 /// What one event costs, as measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +26,8 @@ pub struct Measured {
     pub wire_bytes: f64,
     /// Bytes of the message.
     pub payload_bytes: f64,
+    /// The most memory that any of the measurements took, with full pools if one overloaded it.
+    pub memory_mb: f64,
 }
 
 impl Measured {
@@ -45,11 +45,13 @@ impl Measured {
         let outcome = &row.outcome;
         ensure!(outcome.arrived > 0, "{}: nothing arrived", path.display());
         let each = |amount: u64| amount as f64 / outcome.arrived as f64;
+        let outcomes = rows.iter().flat_map(|row| [Some(&row.outcome), row.beyond.as_ref()]).flatten();
         let measured = Self {
             micros: outcome.micros(),
             body_bytes: each(outcome.body_bytes),
             wire_bytes: each(outcome.wire_bytes),
             payload_bytes: outcome.load.payload_bytes as f64 / outcome.load.sent.max(1) as f64,
+            memory_mb: outcomes.map(|outcome| outcome.memory_mb).fold(0.0, f64::max),
         };
         Ok((measured, row))
     }
@@ -106,7 +108,7 @@ pub struct Needs {
     pub mbit_out: f64,
     /// Endpoints of HEC.
     pub endpoints: u64,
-    /// The memory limit of an instance, in MB.
+    /// The most memory that an instance was seen to take, in MB.
     pub memory_mb: f64,
     /// For how long the pools of all hold everything while HEC is away.
     pub outage_seconds: f64,
@@ -131,7 +133,7 @@ pub fn needs(rate: f64, measured: &Measured, assumed: &Assumptions) -> Needs {
         mbit_in: rate * assumed.envelope_bytes * 8.0 / 1e6,
         mbit_out: rate * measured.wire_bytes * 8.0 / 1e6,
         endpoints: ceil(rate * measured.body_bytes / 1e6 / assumed.endpoint_mb).max(1),
-        memory_mb: POOL_BYTES / 1e6 + MEMORY_BESIDE_MB,
+        memory_mb: measured.memory_mb,
         outage_seconds: POOL_BYTES / measured.body_bytes * instances as f64 / rate,
     }
 }
@@ -145,8 +147,13 @@ fn ceil(number: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const MEASURED: Measured =
-        Measured { micros: 2.0, body_bytes: 900.0, wire_bytes: 150.0, payload_bytes: 256.0 };
+    const MEASURED: Measured = Measured {
+        micros: 2.0,
+        body_bytes: 900.0,
+        wire_bytes: 150.0,
+        payload_bytes: 256.0,
+        memory_mb: 120.0,
+    };
     const ASSUMED: Assumptions = Assumptions {
         router_rate: 16_000.0,
         stream_rate: 10_000.0,

@@ -154,8 +154,13 @@ fn place(loss: Loss) -> &'static str {
 mod tests {
     use super::*;
 
-    const MEASURED: Measured =
-        Measured { micros: 2.0, body_bytes: 9000.0, wire_bytes: 1500.0, payload_bytes: 8000.0 };
+    const MEASURED: Measured = Measured {
+        micros: 2.0,
+        body_bytes: 9000.0,
+        wire_bytes: 1500.0,
+        payload_bytes: 8000.0,
+        memory_mb: 120.0,
+    };
     const ASSUMED: Assumptions = Assumptions {
         router_rate: 16_000.0,
         stream_rate: 10_000.0,
