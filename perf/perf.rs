@@ -12,7 +12,8 @@ use firehose_nozzle_perf::load::Run;
 use firehose_nozzle_perf::plan::{self, Rate, Scenario, Section};
 use firehose_nozzle_perf::plot::{self, Bar, Whose};
 use firehose_nozzle_perf::published::GO;
-use firehose_nozzle_perf::report::{self, Row};
+use firehose_nozzle_perf::report;
+use firehose_nozzle_perf::row::{self, Row};
 use firehose_nozzle_perf::search::search;
 use firehose_nozzle_perf::trial::{Ceilings, Setup};
 use firehose_nozzle_perf::{blaster, load, null, sink};
@@ -123,7 +124,7 @@ impl Bench {
             outcomes.push(setup.trial(Run { rate, seconds: self.seconds })?);
         }
         setup.end()?;
-        let Some((outcome, spread)) = report::median(outcomes) else { bail!("nothing was measured") };
+        let Some((outcome, spread)) = row::median(outcomes) else { bail!("nothing was measured") };
         Ok(Row {
             section: section.to_owned(),
             scenario: *scenario,
@@ -131,7 +132,7 @@ impl Bench {
             connected_ms,
             load_ceiling,
             hec_ceiling,
-            limit: report::limit(scenario.rate, &outcome, load_ceiling, hec_ceiling),
+            limit: row::limit(scenario.rate, &outcome, load_ceiling, hec_ceiling),
             spread,
             is_confirmed,
             beyond,
@@ -175,7 +176,7 @@ fn picture(title: &str, rows: &[Row]) -> String {
     let varying = report::varying(rows);
     let mut bars: Vec<Bar> = (rows.iter())
         .map(|row| Bar {
-            label: row.label(&varying),
+            label: report::label(row, &varying),
             micros: row.outcome.micros(),
             events_per_second: Some(row.outcome.events_per_second()),
             whose: if row.is_noisy() { Whose::Noisy } else { Whose::Ours },

@@ -26,6 +26,7 @@ pub mod plan;
 pub mod plot;
 pub mod published;
 pub mod report;
+pub mod row;
 pub mod scale;
 pub mod search;
 pub mod sink;

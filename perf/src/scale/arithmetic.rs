@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Source;
-use crate::report::Row;
+use crate::row::Row;
 
 /// Two instances are the least: one may be lost.
 const INSTANCES_MIN: u64 = 2;
