@@ -32,6 +32,7 @@ mod outage;
 mod pacer;
 mod places;
 mod record;
+mod sparse;
 mod stats;
 mod store;
 mod table;

@@ -12,12 +12,13 @@ mod error;
 mod reply;
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use url::Url;
 
 use self::answers::{AnyResource, Variables};
@@ -29,6 +30,8 @@ use self::reply::read_aside;
 use super::moment::Moment;
 use super::outage::Outage;
 use super::pacer::{Pacer, Purpose};
+use super::sparse::Sparse;
+use crate::clock::millis;
 use crate::nozzle::cf::http::{Reply, shown};
 use crate::nozzle::cf::root::below;
 use crate::nozzle::cf::{CfError, Foundation, retry_after};
@@ -67,6 +70,13 @@ impl Call {
     }
 }
 
+/// What went wrong last, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) error: String,
+    pub(super) next_step: &'static str,
+}
+
 /// Cloud Controller, with everything that bounds its use.
 #[derive(Debug)]
 pub(super) struct CloudController {
@@ -79,6 +89,9 @@ pub(super) struct CloudController {
     under_way: AtomicU64,
     failures: AtomicU64,
     throttled: AtomicU64,
+    throttled_log: Sparse,
+    /// The last call that failed.
+    fault: Mutex<Option<Fault>>,
     /// Whether `include` has been refused; then it is not tried again.
     without_include: AtomicBool,
 }
@@ -94,6 +107,8 @@ impl CloudController {
             under_way: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
+            throttled_log: Sparse::default(),
+            fault: Mutex::default(),
             without_include: AtomicBool::new(false),
         }
     }
@@ -184,15 +199,13 @@ impl CloudController {
     }
 
     /// Finds out whether Cloud Controller is back; what it answers does not matter.
-    pub(super) async fn probe(&self) {
+    pub(super) async fn probe(&self) -> Result<(), CallError> {
         let probe = async {
             let mut url = self.url(Call::Probe, &["apps"]).await?;
             url.query_pairs_mut().append_pair("per_page", "1");
             self.get::<Page<AnyResource>>(Call::Probe, url).await
         };
-        if let Err(error) = probe.await {
-            tracing::debug!(%error, "the cloud controller is still away");
-        }
+        probe.await.map(drop)
     }
 
     /// How often this kind of call has been made.
@@ -215,6 +228,11 @@ impl CloudController {
         self.throttled.load(Ordering::Relaxed)
     }
 
+    /// The last call that failed, whether or not one was answered since.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn url(&self, call: Call, segments: &[&str]) -> Result<Url, CallError> {
         if let Some(root) = self.foundation.known_root() {
             return Ok(below(&root.cloud_controller, segments));
@@ -225,9 +243,10 @@ impl CloudController {
         match self.foundation.root().await {
             Ok(root) => Ok(below(&root.cloud_controller, segments)),
             Err(error) => {
+                let error = CfError::from(error).into();
                 self.failures.fetch_add(1, Ordering::Relaxed);
-                self.outage.failed();
-                Err(CfError::from(error).into())
+                self.no_answer(&error);
+                Err(error)
             }
         }
     }
@@ -278,12 +297,15 @@ impl CloudController {
                     self.pacer.hold(pause);
                     self.outage.held(pause);
                     self.outage.answered();
-                    (CallError::Failed { url: shown(&url), status: 429 }, Some(Duration::ZERO))
+                    let error = CallError::Failed { url: shown(&url), status: 429 };
+                    self.throttle(&error, pause);
+                    (error, Some(Duration::ZERO))
                 }
                 // The token will be replaced.
                 Ok(Reply { status: StatusCode::UNAUTHORIZED, .. }) => {
-                    self.outage.failed();
-                    (CallError::Failed { url: shown(&url), status: 401 }, Some(Duration::ZERO))
+                    let error = CallError::Failed { url: shown(&url), status: 401 };
+                    self.no_answer(&error);
+                    (error, Some(Duration::ZERO))
                 }
                 Ok(reply) => match read_aside(&url, reply).await {
                     Ok(answer) => {
@@ -292,17 +314,20 @@ impl CloudController {
                     }
                     // Cloud Controller itself, and nothing in between, has said so.
                     Err(error) if error.is_lasting() => {
+                        if !matches!(error, CallError::NotFound { .. }) {
+                            self.note(&error);
+                        }
                         self.outage.answered();
                         (error, None)
                     }
                     Err(error) => {
-                        self.outage.failed();
+                        self.no_answer(&error);
                         (error, Some(self.retry_pause * attempt))
                     }
                 },
                 Err(CallError::Away) => (CallError::Away, None),
                 Err(error) => {
-                    self.outage.failed();
+                    self.no_answer(&error);
                     let again = error.is_brief().then(|| self.retry_pause * attempt);
                     (error, again)
                 }
@@ -314,6 +339,28 @@ impl CloudController {
             };
             attempt += 1;
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    }
+
+    /// The error is none that the API itself has answered with.
+    fn no_answer(&self, error: &CallError) {
+        self.note(error);
+        self.outage.failed();
+    }
+
+    fn note(&self, error: &CallError) {
+        let fault = Fault { error: error.to_string(), next_step: error.next_step() };
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
+    fn throttle(&self, error: &CallError, pause: Duration) {
+        self.note(error);
+        if let Some(unlogged) = self.throttled_log.turn(Instant::now()) {
+            tracing::warn!(
+                %error, pause_ms = millis(pause), unlogged,
+                next_step = error.next_step(),
+                "the cloud controller asks for a pause: nothing is looked up meanwhile"
+            );
         }
     }
 
