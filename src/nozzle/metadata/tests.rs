@@ -232,6 +232,19 @@ async fn trouble_is_not_taken_for_absence_and_passes() {
 }
 
 #[tokio::test]
+async fn why_the_cloud_controller_counts_as_away_is_told() {
+    for (status, expected) in [(200, "answered 200 with"), (401, "answered 401"), (502, "answered 502")] {
+        let rig = Rig::start(settings(), |fake| {
+            fake.script().broken.insert("/v3/apps".into(), status);
+        })
+        .await;
+        rig.until(|rig| rig.metadata.stats().away.then_some(())).await;
+        let error = rig.metadata.stats().last_error.unwrap();
+        assert!(error.contains("/v3/apps") && error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_api_that_comes_late_is_found() {
     let rig = Rig::start(settings(), |fake| {
         fake.add(A, "a");

@@ -59,7 +59,9 @@ impl CallError {
     /// What an operator can do about it.
     pub(in super::super) fn next_step(&self) -> &'static str {
         match self {
-            Self::Refused { status: 403, .. } => "let the client of CLIENT_ID have cloud_controller.admin_read_only",
+            Self::Refused { status: 403, .. } => {
+                "let the client of CLIENT_ID have cloud_controller.admin_read_only"
+            }
             Self::Failed { status: 429, .. } => {
                 "lower METADATA_RATE, or have the API's rate limit raised for the client of CLIENT_ID"
             }
@@ -67,10 +69,12 @@ impl CallError {
                 "the API refuses the tokens of its UAA: see whether API_ENDPOINT is the right foundation, and the clocks and keys of API and UAA"
             }
             Self::Failed { status: 404, .. } => "see whether API_ENDPOINT is right and its route is there",
-            Self::Unreadable { .. } => "see what answers at API_ENDPOINT: a maintenance page, a proxy, a login page",
+            Self::Unreadable { .. } => {
+                "see what answers at API_ENDPOINT: a maintenance page, a proxy, a login page"
+            }
             Self::Foundation(CfError::Token(TokenError::Credentials { .. } | TokenError::Refused { .. })) => {
                 "check CLIENT_ID and CLIENT_SECRET; the client needs the grant type client_credentials"
-            },
+            }
             Self::Foundation(_) => "look at the API and UAA, and at the network between; check API_ENDPOINT",
             Self::NotFound { .. } | Self::Refused { .. } | Self::Failed { .. } | Self::Away => {
                 "look at the cloud controller's own log"

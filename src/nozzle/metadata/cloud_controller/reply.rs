@@ -66,3 +66,70 @@ fn found(reply: &Reply, error: &serde_json::Error) -> String {
     let described: String = format!("{media}{coding}").chars().take(WORDS_CHARS_MAX).collect();
     format!("{fault} (line {line}, column {column}; {described})")
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::nozzle::metadata::cloud_controller::answers::Variables;
+
+    fn reply(status: u16, media: &'static str, coding: Option<&'static str>, body: &[u8]) -> Reply {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+        if let Some(coding) = coding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::copy_from_slice(body) }
+    }
+
+    fn fault(reply: &Reply) -> String {
+        let url = Url::parse("https://api.example.com/v3/apps?secret=1").unwrap();
+        read::<Variables>(&url, reply).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_described_and_not_repeated() {
+        for (media, coding, body, expected) in [
+            ("text/html", None, &b"<html>down</html>"[..], "no JSON (line 1, column 1; text/html)"),
+            (
+                "application/json",
+                Some("gzip"),
+                b"\x1f\x8b\x08",
+                "no JSON (line 1, column 1; application/json in gzip)",
+            ),
+            (
+                "application/json",
+                None,
+                b"{\"var\":{\"KEY\":\"hunter2",
+                "JSON that is cut off (line 1, column 22; application/json)",
+            ),
+            (
+                "application/json",
+                None,
+                b"\"hunter2\"",
+                "JSON of another form (line 1, column 9; application/json)",
+            ),
+        ] {
+            let text = fault(&reply(200, media, coding, body));
+            let expected = format!(
+                "https://api.example.com/v3/apps answered 200 with {expected}, expected an answer of the v3 API"
+            );
+            assert_eq!(text, expected);
+            assert!(!text.contains("hunter2"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_read_as_a_short_one_is() {
+        let url = Url::parse("https://api.example.com/v3/apps").unwrap();
+        let long = format!("[{}1]", "1,".repeat(BODY_BYTES_AT_ONCE));
+        let read: Value =
+            read_aside(&url, reply(200, "application/json", None, long.as_bytes())).await.unwrap();
+        assert_eq!(read.as_array().unwrap().len(), BODY_BYTES_AT_ONCE + 1);
+        let error = read_aside::<Variables>(&url, reply(200, "text/html", None, &long.as_bytes()[1..])).await;
+        assert!(matches!(error, Err(CallError::Unreadable { .. })), "{error:?}");
+    }
+}
