@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use http::header::DATE;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use url::Url;
@@ -92,6 +93,8 @@ pub(super) struct CloudController {
     throttled_log: Sparse,
     /// The last call that failed.
     fault: Mutex<Option<Fault>>,
+    /// The date of the last answer.
+    date: Mutex<Option<Moment>>,
     /// Whether `include` has been refused; then it is not tried again.
     without_include: AtomicBool,
 }
@@ -109,6 +112,7 @@ impl CloudController {
             throttled: AtomicU64::new(0),
             throttled_log: Sparse::default(),
             fault: Mutex::default(),
+            date: Mutex::default(),
             without_include: AtomicBool::new(false),
         }
     }
@@ -226,6 +230,11 @@ impl CloudController {
     /// Calls answered with 429.
     pub(super) fn throttled(&self) -> u64 {
         self.throttled.load(Ordering::Relaxed)
+    }
+
+    /// The date of the last answer, if it had one.
+    pub(super) fn date(&self) -> Option<Moment> {
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last call that failed, whether or not one was answered since.
@@ -373,6 +382,8 @@ impl CloudController {
         self.calls[call as usize].fetch_add(1, Ordering::Relaxed);
         let reply = self.foundation.http().get(url, Some(token.header()), BODY_BYTES_MAX).await;
         let reply = reply.map_err(CfError::from)?;
+        let date = reply.headers.get(DATE).and_then(|date| Moment::of_http_date(date.to_str().ok()?));
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) = date;
         if reply.status == StatusCode::UNAUTHORIZED {
             tokens.invalidate(&token);
         }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Engine;
 use crate::nozzle::metadata::NAMES_BATCH_MAX;
 use crate::nozzle::metadata::app::Facts;
-use crate::nozzle::metadata::cloud_controller::{AppResource, CallError};
+use crate::nozzle::metadata::cloud_controller::{AppResource, CallError, Page};
 use crate::nozzle::metadata::table::{EnvironmentAnswer, Found, Need, Outcome};
 
 impl Engine {
@@ -33,31 +33,47 @@ impl Engine {
                     Need::Whole => whole.push(id),
                 }
             }
-            if whole.len() > 1 {
-                whole = self.batch(whole).await;
+            self.find(whole).await;
+        }
+    }
+
+    /// Finds apps, together as far as that goes.
+    async fn find(&self, ids: Vec<Arc<str>>) {
+        let mut todo = vec![ids];
+        while let Some(mut ids) = todo.pop() {
+            if ids.len() > 1 {
+                ids = match self.batch(&ids).await {
+                    Ok(page) => self.settle_found(ids, page).await,
+                    // Not the list, but the apps may be readable.
+                    Err(error) if error.is_lasting() => ids,
+                    // One app that the server cannot show is not to cost the others their names.
+                    Err(error) if error.is_too_much() => {
+                        let rest = ids.split_off(ids.len() / 2);
+                        todo.extend([ids, rest]);
+                        continue;
+                    }
+                    Err(error) => {
+                        for id in ids {
+                            self.log.look_up(&id, &error);
+                            self.settle(&id, Outcome::Failed);
+                        }
+                        continue;
+                    }
+                };
             }
-            for id in whole {
+            for id in ids {
                 let outcome = self.one(&id).await;
                 self.settle(&id, outcome);
             }
         }
     }
 
-    /// Asks for several apps at once; gives those that are not in the answer.
-    async fn batch(&self, mut ids: Vec<Arc<str>>) -> Vec<Arc<str>> {
-        let places = self.settings.fields.needs_space();
-        let page = match self.shared.controller.batch(&ids, places).await {
-            Ok(page) => page,
-            // Not the list, but the apps may be readable.
-            Err(error) if error.is_lasting() => return ids,
-            Err(error) => {
-                for id in ids {
-                    self.log.look_up(&id, &error);
-                    self.settle(&id, Outcome::Failed);
-                }
-                return Vec::new();
-            }
-        };
+    async fn batch(&self, ids: &[Arc<str>]) -> Result<Page<AppResource>, CallError> {
+        self.shared.controller.batch(ids, self.settings.fields.needs_space()).await
+    }
+
+    /// Takes the answer about several apps; gives those it does not settle.
+    async fn settle_found(&self, mut ids: Vec<Arc<str>>, page: Page<AppResource>) -> Vec<Arc<str>> {
         self.learn_places(page.included);
         let mut found: HashMap<Box<str>, AppResource> =
             page.resources.into_iter().map(|app| (app.guid.clone(), app)).collect();

@@ -447,3 +447,62 @@ async fn a_new_label_or_another_sourcetype_is_seen() {
     };
     tokio::time::timeout(DEADLINE, looking).await.expect("the labels are seen");
 }
+
+#[tokio::test]
+async fn one_app_that_no_list_can_show_costs_the_others_nothing() {
+    const APPS: usize = 1_500;
+    let foundation = platform(APPS).await;
+    foundation.capi().set_unshowable(&app_guid(600));
+    let world = World::of(foundation, watchful());
+    world.right().await;
+    let stats = world.metadata.stats();
+    assert!(stats.list.running && stats.list.failures > 0, "{stats:?}");
+    // The page it is on never comes, but changes do.
+    let capi = world.foundation.capi();
+    capi.put_app(sim::App { name: "renamed".to_owned(), ..app(5) });
+    capi.put_space(sim::Space { name: "renamed".to_owned(), ..capi.space(&place(3)).unwrap() });
+    world.right().await;
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_keeps_nobody_from_reading_the_others() {
+    let foundation = platform(100).await;
+    foundation.capi().set_status("/v3/spaces", Some(500));
+    let world = World::of(foundation, watchful());
+    assert_eq!(world.listed().await.known, 100);
+    world.foundation.capi().set_status("/v3/spaces", None);
+    world.foundation.capi().put_space(sim::Space {
+        guid: place(3),
+        name: "renamed".to_owned(),
+        organization_guid: place(0),
+    });
+    world.right().await;
+}
+
+#[tokio::test]
+async fn times_to_come_and_a_clock_that_is_set_back_hide_no_change() {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    let foundation = platform(100).await;
+    // One API server was a year ahead when this app was changed.
+    foundation.capi().go_ahead(YEAR);
+    foundation.capi().put_app(sim::App { name: "of-next-year".to_owned(), ..app(9) });
+    foundation.capi().go_back(YEAR);
+    let world = World::of(foundation, watchful());
+    world.right().await;
+    world.listed().await;
+    let rename = |n, name: &str| {
+        let app = sim::App { name: name.to_owned(), ..app(n) };
+        world.foundation.capi().put_app(app);
+    };
+    rename(1, "now");
+    world.right().await;
+    // While all is quiet the clock is set right, which it was not.
+    world.foundation.capi().go_ahead(Duration::from_hours(1));
+    rename(2, "an-hour-ahead");
+    world.right().await;
+    world.foundation.capi().go_back(Duration::from_hours(1));
+    rename(3, "an-hour-earlier");
+    world.right().await;
+    rename(4, "later");
+    world.right().await;
+}
