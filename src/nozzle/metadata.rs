@@ -17,8 +17,8 @@
 //!   [`Settings::rate_per_second`] calls per second;
 //! - an answer once known is served while it is being renewed; a failure never replaces it, nor does
 //!   the end of the app: its last lines still get its names;
-//! - a failure is never taken for absence: only Cloud Controller's own "not found" makes an app
-//!   [`Lookup::Missing`];
+//! - a failure is never taken for absence: only Cloud Controller's own "not found", or a complete answer
+//!   without it, makes an app [`Lookup::Missing`];
 //! - while the Cloud Controller counts as away nobody is told to wait;
 //! - no index an app asks for is longer than 255 bytes or holds control characters.
 //!

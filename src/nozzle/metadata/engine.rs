@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_channel::Receiver;
 use futures_util::future::{join_all, join5};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use uuid::Uuid;
 
 use self::changes::Marks;
 use self::log::Log;
@@ -146,7 +147,8 @@ impl Engine {
     fn learn(&self, apps: Vec<AppResource>, included: Included, pass: Option<u32>) -> usize {
         self.learn_places(included);
         let now = Instant::now();
-        let apps = apps.into_iter().map(|app| {
+        // An id that is none of an app would never be asked for.
+        let apps = apps.into_iter().filter(|app| Uuid::try_parse(&app.guid).is_ok()).map(|app| {
             let mut facts = app.facts();
             self.check_label(&app.guid, &facts);
             self.places.fill_known(&mut facts, now);

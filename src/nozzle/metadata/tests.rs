@@ -202,6 +202,21 @@ async fn apps_that_queue_up_are_looked_up_together() {
 }
 
 #[tokio::test]
+async fn many_ids_that_are_none_of_apps_cost_few_calls() {
+    const IDS: usize = 2_000;
+    let id = |n: usize| format!("{n:08x}{}", &A[8..]);
+    let rig = Rig::start_without_list(settings(), |_| {}).await;
+    for n in 0..IDS {
+        rig.metadata.lookup(&id(n));
+    }
+    let upper = A.to_uppercase();
+    rig.metadata.lookup(&upper);
+    let stats = rig.until(|rig| Some(rig.metadata.stats()).filter(|stats| stats.missing == IDS + 1)).await;
+    assert!(stats.calls.apps + stats.calls.batches <= 50, "{stats:?}");
+    assert_eq!(rig.fake.calls(&format!("/v3/apps/{upper}")), 1, "another spelling is asked for as it is");
+}
+
+#[tokio::test]
 async fn look_ups_do_not_wait_for_the_list() {
     let rig = Rig::start_without_list(settings(), |fake| fake.add(A, "a")).await;
     assert_eq!(&*known(&rig.settled(A).await).names.app, "a");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -12,6 +13,8 @@ use crate::nozzle::metadata::moment::Moment;
 const INDEX_KEY: &str = "SPLUNK_INDEX";
 /// The environment variable that mutes an app when its value is exactly `true`.
 const MUTE_KEY: &str = "F2S_DISABLE_LOGGING";
+/// What is kept of a name. Cloud Foundry's end at 255 characters.
+const NAME_BYTES_MAX: usize = 1024;
 /// What is kept of the API's own words.
 const REASON_CHARS_MAX: usize = 200;
 
@@ -39,12 +42,19 @@ impl<T> Page<T> {
     pub(in super::super) fn pages(&self) -> u64 {
         self.pagination.total_pages
     }
+
+    /// Whether the server says that this is all there is.
+    pub(in super::super) fn is_all(&self) -> bool {
+        self.pagination.total_results == Some(self.resources.len() as u64)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Pagination {
     #[serde(default)]
     total_pages: u64,
+    #[serde(default)]
+    total_results: Option<u64>,
 }
 
 /// A resource with a date.
@@ -86,8 +96,9 @@ pub(in super::super) struct Included {
 
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct AppResource {
+    #[serde(deserialize_with = "text")]
     pub(in super::super) guid: Box<str>,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "text")]
     name: Box<str>,
     #[serde(default, deserialize_with = "null_as_default")]
     relationships: AppRelationships,
@@ -140,6 +151,7 @@ impl Relationship {
 
 #[derive(Debug, Deserialize)]
 struct Reference {
+    #[serde(deserialize_with = "text")]
     guid: Box<str>,
 }
 
@@ -162,8 +174,9 @@ struct ResourceLabels {
 
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct SpaceResource {
+    #[serde(deserialize_with = "text")]
     pub(in super::super) guid: Box<str>,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "text")]
     pub(in super::super) name: Box<str>,
     #[serde(default, deserialize_with = "null_as_default")]
     relationships: SpaceRelationships,
@@ -187,8 +200,9 @@ struct SpaceRelationships {
 
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct OrgResource {
+    #[serde(deserialize_with = "text")]
     pub(in super::super) guid: Box<str>,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "text")]
     pub(in super::super) name: Box<str>,
     #[serde(default)]
     created_at: Option<Box<str>>,
@@ -258,6 +272,54 @@ impl Errors {
     }
 }
 
+/// Reads a name or a guid. What is not text is empty: one odd app costs a page nothing. What is too
+/// long is cut off, so that entries have a largest size.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<str>, D::Error> {
+    struct Name;
+
+    impl<'de> Visitor<'de> for Name {
+        type Value = Box<str>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a name")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(text[..text.floor_char_boundary(NAME_BYTES_MAX)].into())
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+            IgnoredAny.visit_seq(items).map(|_| Box::default())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+            IgnoredAny.visit_map(members).map(|_| Box::default())
+        }
+    }
+
+    deserializer.deserialize_any(Name)
+}
+
 fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -281,6 +343,30 @@ mod tests {
             }))
             .unwrap();
             assert_eq!(app.app.facts(), Facts::default(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_text_of_a_bounded_length_or_nothing() {
+        let long = "\u{1f600}".repeat(100 << 10);
+        let quoted = "a \"b\" \\ \n\u{0}\u{1f600}";
+        for (name, expected) in [
+            (json!(quoted), quoted),
+            (json!("a".repeat(1025)), &*"a".repeat(1024)),
+            (json!(long), &long[..1024]),
+            (json!(format!("a{long}")), &*format!("a{}", &long[..1020])),
+            (json!(7), ""),
+            (json!(-7.5), ""),
+            (json!(-7), ""),
+            (json!(true), ""),
+            (json!([["a"], {}]), ""),
+            (json!({"a": ["b"]}), ""),
+            (json!(null), ""),
+        ] {
+            let page = json!({"resources": [{"guid": name, "name": name}, {"guid": "a", "name": "next"}]});
+            let page: Page<AppResource> = serde_json::from_str(&page.to_string()).unwrap();
+            let found: Vec<_> = page.resources.iter().map(|app| (&*app.guid, &*app.name)).collect();
+            assert_eq!(found, [(expected, expected), ("a", "next")]);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Look-ups of the apps that events ask for.
 //!
-//! Names are asked for many apps at a time, whatever has queued up; what such an answer leaves out is
-//! asked for alone, because only Cloud Controller's own "not found" says that there is no such app.
+//! Names are asked for many apps at a time, whatever has queued up. What such an answer leaves out does
+//! not exist if the answer says that it is complete; else it is asked for alone.
 //! Environments can only be read one by one.
 
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_channel::Receiver;
 use tokio::time::Instant;
+use uuid::fmt::Hyphenated;
 
 use super::Engine;
 use crate::nozzle::metadata::NAMES_BATCH_MAX;
@@ -74,17 +75,26 @@ impl Engine {
 
     /// Takes the answer about several apps; gives those it does not settle.
     async fn settle_found(&self, mut ids: Vec<Arc<str>>, page: Page<AppResource>) -> Vec<Arc<str>> {
+        let all = page.is_all();
         self.learn_places(page.included);
         let mut found: HashMap<Box<str>, AppResource> =
             page.resources.into_iter().map(|app| (app.guid.clone(), app)).collect();
-        let mut answered = Vec::new();
+        let (mut answered, mut missing) = (Vec::new(), Vec::new());
         ids.retain(|id| match found.remove(&**id) {
             Some(app) => {
                 answered.push((Arc::clone(id), app));
                 false
             }
+            // Another spelling of an id may be found alone.
+            None if all && is_plain(id) => {
+                missing.push(Arc::clone(id));
+                false
+            }
             None => true,
         });
+        for id in missing {
+            self.settle(&id, Outcome::Missing);
+        }
         for (id, app) in answered {
             let outcome = self.found(&id, &app).await;
             self.settle(&id, outcome);
@@ -143,4 +153,9 @@ impl Engine {
     fn settle(&self, id: &str, outcome: Outcome) {
         self.shared.table.settle(id, outcome, Instant::now());
     }
+}
+
+/// Whether an id is written as Cloud Controller writes it.
+fn is_plain(id: &str) -> bool {
+    id.len() == Hyphenated::LENGTH && !id.bytes().any(|byte| byte.is_ascii_uppercase())
 }

@@ -493,6 +493,22 @@ fn those_not_asked_for_the_longest_make_room() {
 }
 
 #[test]
+fn ids_that_are_none_of_apps_push_out_no_app() {
+    let mut bench = Bench::new(settings(), 100, 10);
+    (0..50).for_each(|n| bench.learn(&id(n), facts("silent")));
+    for n in 50..10_000 {
+        bench.pass(SECOND);
+        assert!(matches!(bench.lookup(&id(n)), Lookup::Pending(_)));
+        assert!(bench.queued());
+        bench.table.settle(&id(n), Outcome::Missing, bench.now);
+    }
+    let census = bench.table.census();
+    assert_eq!((census.known, census.entries <= 100), (50, true), "{census:?}");
+    assert!(matches!(bench.lookup(&id(9_999)), Lookup::Missing));
+    assert!(!bench.queued());
+}
+
+#[test]
 fn a_large_table_makes_room_in_shares() {
     let bench = Bench::new(settings(), 640, 10);
     let listed: Vec<_> = (0..640).map(|n| (id(n).into(), facts("app"))).collect();
