@@ -137,6 +137,8 @@ struct Shared {
     wait: Duration,
     table: Table,
     queues: Queues,
+    /// Apps out of the queue of environments, to choose the next one from.
+    window: Mutex<Vec<Arc<str>>>,
     controller: CloudController,
     list: Mutex<ListStats>,
     changes: Mutex<ChangeStats>,
@@ -146,6 +148,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn window(&self) -> MutexGuard<'_, Vec<Arc<str>>> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn list(&self) -> MutexGuard<'_, ListStats> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,6 +200,7 @@ impl Metadata {
             wait: settings.wait,
             table,
             queues: Queues { names, environments },
+            window: Mutex::default(),
             controller: CloudController::new(foundation, rate, timing.retry.brief),
             list: Mutex::default(),
             changes: Mutex::default(),

@@ -142,7 +142,7 @@ pub(super) fn collect(shared: &Shared) -> MetadataStats {
         unavailable: census.unavailable,
         pending: census.pending,
         queued: shared.queues.names.len(),
-        environments_queued: shared.queues.environments.len(),
+        environments_queued: shared.queues.environments.len() + shared.window().len(),
         queue_full: shared.table.queue_full(),
         evicted: shared.table.evicted(),
         indexes_refused: shared.indexes_refused.load(Ordering::Relaxed),

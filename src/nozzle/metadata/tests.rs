@@ -337,6 +337,28 @@ async fn the_environment_is_read_only_where_it_counts() {
 }
 
 #[tokio::test]
+async fn the_environment_of_the_busiest_app_is_read_first() {
+    const APPS: usize = 200;
+    let id = |n: usize| format!("{n:08x}{}", &A[8..]);
+    let rig = Rig::start(Settings { index_from_env: true, ..settings() }, |fake| {
+        (0..APPS).for_each(|n| fake.add(&id(n), "app"));
+    })
+    .await;
+    rig.listed().await;
+    for n in 0..APPS {
+        rig.metadata.lookup(&id(n));
+    }
+    (0..10).for_each(|_| drop(rig.metadata.lookup(&id(150))));
+    for n in 0..APPS {
+        rig.settled(&id(n)).await;
+    }
+    let calls = rig.fake.script().calls.clone();
+    let mut environments = calls.iter().filter(|call| call.ends_with("/environment_variables"));
+    let place = environments.position(|call| call.contains(&id(150)));
+    assert!(place.is_some_and(|place| place < ENVIRONMENT_READS_MAX), "{place:?}");
+}
+
+#[tokio::test]
 async fn an_index_that_cannot_be_one_is_refused_and_counted() {
     let (longest, long) = ("i".repeat(255), "i".repeat(256));
     let cases = [

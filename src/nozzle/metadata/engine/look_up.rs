@@ -2,7 +2,7 @@
 //!
 //! Names are asked for many apps at a time, whatever has queued up. What such an answer leaves out does
 //! not exist if the answer says that it is complete; else it is asked for alone.
-//! Environments can only be read one by one.
+//! Environments can only be read one by one, those of the apps that log most first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use crate::nozzle::metadata::NAMES_BATCH_MAX;
 use crate::nozzle::metadata::app::Facts;
 use crate::nozzle::metadata::cloud_controller::{AppResource, CallError, Page};
 use crate::nozzle::metadata::table::{EnvironmentAnswer, Found, Need, Outcome};
+
+/// Out of so many apps the one with most events has its environment read first.
+const WINDOW_APPS_MAX: usize = 1000;
 
 impl Engine {
     /// Finds the names of queued apps.
@@ -129,7 +132,7 @@ impl Engine {
 
     /// Reads the environment of queued apps.
     pub(super) async fn read_environments(&self, queue: &Receiver<Arc<str>>) {
-        while let Ok(id) = queue.recv().await {
+        while let Some(id) = self.next_environment(queue).await {
             if !self.shared.table.needs_environment(&id, Instant::now()) {
                 self.settle(&id, Outcome::Nothing);
                 continue;
@@ -147,6 +150,25 @@ impl Engine {
                 }
             };
             self.settle(&id, Outcome::Environment(answer));
+        }
+    }
+
+    /// The app among those waiting that has most events; `None` when no more can come.
+    async fn next_environment(&self, queue: &Receiver<Arc<str>>) -> Option<Arc<str>> {
+        loop {
+            {
+                let mut window = self.shared.window();
+                while window.len() < WINDOW_APPS_MAX
+                    && let Ok(id) = queue.try_recv()
+                {
+                    window.push(id);
+                }
+                if let Some(place) = self.shared.table.busiest(&window) {
+                    return Some(window.remove(place));
+                }
+            }
+            let id = queue.recv().await.ok()?;
+            self.shared.window().push(id);
         }
     }
 

@@ -468,6 +468,23 @@ fn a_full_queue_costs_readers_no_exclusive_lock() {
 }
 
 #[test]
+fn the_busiest_is_the_one_most_asked_for_while_it_waits() {
+    let bench = Bench::new(Settings { index_from_env: true, ..settings() }, 10, 10);
+    let ids: Vec<Arc<str>> = (0..4).map(|n| id(n).into()).collect();
+    assert_eq!(bench.table.busiest(&[]), None);
+    for (id, asked) in ids.iter().zip([1, 3, 5, 5]) {
+        bench.learn(id, facts("a"));
+        (0..asked).for_each(|_| drop(bench.lookup(id)));
+    }
+    assert_eq!(bench.table.busiest(&ids), Some(2), "the one that has waited longest");
+    let read = EnvironmentAnswer::Read(Environment::default());
+    bench.table.settle(&ids[2], Outcome::Environment(read), bench.now);
+    (0..100).for_each(|_| drop(bench.lookup(&ids[2])));
+    assert_eq!(bench.table.busiest(&ids), Some(3), "nobody waits for that one");
+    assert_eq!(bench.table.busiest(&ids[..2]), Some(1));
+}
+
+#[test]
 fn those_not_asked_for_the_longest_make_room() {
     let mut bench = Bench::new(settings(), 4, 10);
     let listed: Vec<_> = (0..3).map(|n| (id(n).into(), facts("app"))).collect();
