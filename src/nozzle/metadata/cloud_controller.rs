@@ -8,6 +8,7 @@
 //! Answers are read tolerantly: what is absent or null is empty, what is not needed is skipped.
 
 mod answers;
+mod count;
 mod error;
 mod reply;
 
@@ -26,11 +27,13 @@ use self::answers::{AnyResource, Variables};
 pub(super) use self::answers::{
     AppAnswer, AppResource, Dated, Included, OrgResource, Page, Read, SpaceResource,
 };
+pub(super) use self::count::Call;
+use self::count::{CALL_KINDS, UnderWay};
 pub(super) use self::error::CallError;
 use self::reply::read_aside;
 use super::moment::Moment;
 use super::outage::Outage;
-use super::pacer::{Pacer, Purpose};
+use super::pacer::Pacer;
 use super::sparse::Sparse;
 use crate::clock::millis;
 use crate::nozzle::cf::http::{Reply, shown};
@@ -45,31 +48,6 @@ const ATTEMPTS: u32 = 3;
 const THROTTLED_PAUSE: Duration = Duration::from_secs(5);
 /// A longer pause is not believed; asking once more is cheap.
 const THROTTLED_PAUSE_MAX: Duration = Duration::from_secs(300);
-
-/// The kinds of calls, as counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Call {
-    /// One app.
-    App,
-    /// A few apps by their guids.
-    Batch,
-    /// A page of all apps.
-    List,
-    /// What has changed, and when anything changed last.
-    Changes,
-    Environment,
-    Space,
-    Organization,
-    Probe,
-}
-
-const CALL_KINDS: usize = Call::Probe as usize + 1;
-
-impl Call {
-    fn purpose(self) -> Purpose {
-        if self == Self::Environment { Purpose::Environment } else { Purpose::Names }
-    }
-}
 
 /// What went wrong last, in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -388,21 +366,5 @@ impl CloudController {
             tokens.invalidate(&token);
         }
         Ok(reply)
-    }
-}
-
-/// Counts a request for as long as it lasts.
-struct UnderWay<'a>(&'a AtomicU64);
-
-impl<'a> UnderWay<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

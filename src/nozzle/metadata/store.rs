@@ -208,7 +208,8 @@ fn kind(path: &Path) -> io::Result<Kind> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kind::Empty),
         Ok(found) if !found.is_file() && !found.is_dir() => return Ok(Kind::NoFile),
-        found => drop(found?),
+        Err(error) => return Err(error),
+        Ok(_) => {}
     }
     let mut file = File::open(path)?;
     let mut start = Vec::new();
