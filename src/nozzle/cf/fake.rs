@@ -225,7 +225,9 @@ impl Script {
         let page: Vec<_> = listed.iter().skip((number - 1) * size).take(size).collect();
         let mut body = json!({
             // One that is not shown is counted all the same: then the answer is not complete.
-            "pagination": {"total_results": wanted.len(), "total_pages": listed.len().div_ceil(size).max(1)},
+            "pagination": {"total_results": wanted.len(), "total_pages": listed.len().div_ceil(size).max(1),
+                // Nobody is to follow it: the token is not for that host.
+                "next": {"href": "http://localhost:1/v3/apps?page=2"}},
             "resources": page.iter().map(|(guid, app)| resource(guid, app)).collect::<Vec<_>>(),
         });
         if include {
