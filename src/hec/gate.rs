@@ -102,6 +102,11 @@ impl Gate {
         self.lock().progress(Instant::now())
     }
 
+    /// Time is short: the next try is now, unless the server named the time.
+    pub(crate) fn hasten(&self) {
+        self.lock().hasten(Instant::now());
+    }
+
     pub(crate) fn view(&self) -> GateView {
         self.lock().view(Instant::now())
     }
@@ -173,6 +178,23 @@ mod tests {
         gate.nudge();
         assert!(gate.enter().is_none());
         assert_eq!(gate.view().next_try, Some(Duration::from_secs(2)), "a busy server is left alone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_time_is_short_only_a_pause_the_server_asked_for_is_kept() {
+        for (signal, waits) in
+            [(Signal::Hold(HoldReason::Channel), false), (Signal::Down { after: None }, false), (DOWN, true)]
+        {
+            let gate = gate();
+            // Long enough that no pause of chance is over by chance.
+            for _ in 0..6 {
+                gate.enter().unwrap().report(signal);
+                tokio::time::advance(gate.view().next_try.unwrap()).await;
+            }
+            gate.enter().unwrap().report(signal);
+            gate.hasten();
+            assert_eq!(gate.enter().is_none(), waits, "{signal:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

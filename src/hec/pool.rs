@@ -202,6 +202,13 @@ impl Pool {
         }
     }
 
+    /// Time is short: what is closed is tried now, unless the server named the time.
+    pub(crate) fn hasten(&self) {
+        self.members().iter().for_each(|member| member.gate.hasten());
+        self.wake_waiting();
+        self.wake_upkeep();
+    }
+
     /// How an index was refused not long ago, if it was where events go now.
     pub(crate) fn refusal_of(&self, index: &str) -> Option<Refusal> {
         let now = Instant::now();
