@@ -280,7 +280,17 @@ impl Pool {
         let Some((host, port)) = &target.name else { return };
         target.asked(Instant::now());
         match resolve::ask(target.shared.settings.resolver(), host, *port).await {
-            Ok(addresses) => self.apply(target, &addresses),
+            Ok(found) => {
+                if target.left_out(found.left_out) {
+                    tracing::info!(
+                        url = %target.url,
+                        used = found.addresses.len(),
+                        left_out = found.left_out,
+                        "the name of the HEC has more addresses than are used; each instance uses others"
+                    );
+                }
+                self.apply(target, &found.addresses);
+            }
             Err(error) if target.failed(Instant::now()) => tracing::warn!(
                 url = %target.url,
                 %error,
