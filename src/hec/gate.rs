@@ -34,9 +34,11 @@ pub enum GateState {
     },
 }
 
-/// What an operator can do about an endpoint that is away or busy.
-pub(crate) const AWAY_NEXT_STEP: &str =
-    "check SPLUNK_HOST, that security groups let the nozzle reach it, and that the HEC is up and has room";
+/// What an operator can do about an endpoint that is away.
+pub(crate) const AWAY_NEXT_STEP: &str = "check the URL (host, port, http or https), that firewalls and security groups let requests through, and that the HEC is up";
+
+/// What an operator can do about one that is there and turns requests away.
+pub(crate) const BUSY_NEXT_STEP: &str = "the HEC is there but has no room, or is being shut down: look for blocked queues of its indexers, or into the log of the gateway in front of it; add HEC capacity if it stays so";
 
 impl GateState {
     /// What an operator can do about it; nothing while requests flow.

@@ -294,7 +294,7 @@ impl Pool {
             Err(error) if target.failed(Instant::now()) => tracing::warn!(
                 url = %target.url,
                 %error,
-                next_step = "check the name in SPLUNK_HOST and the DNS servers; addresses known so far are used",
+                next_step = "check the name in the URL, and the DNS servers; addresses known so far are used",
                 "cannot look up the name of the HEC"
             ),
             Err(_) => {}

@@ -68,6 +68,8 @@ pub(crate) enum Notice {
     Down {
         /// How often it failed in a row.
         failures: u32,
+        /// How long it has not.
+        away: Duration,
         /// Until the next try.
         pause: Duration,
     },
@@ -386,7 +388,11 @@ impl Breaker {
         self.last_notice = Some((now, held));
         Some(match held {
             Some(reason) => Notice::Held { reason, lasting: now.saturating_duration_since(since) },
-            None => Notice::Down { failures: self.rounds, pause: wait },
+            None => Notice::Down {
+                failures: self.rounds,
+                away: now.saturating_duration_since(away_since),
+                pause: wait,
+            },
         })
     }
 
