@@ -13,6 +13,9 @@
 //! - A request goes to a member that takes data and has room, if there is any at the active site.
 //!   It never waits for another one meanwhile.
 //! - While no member takes data, one request at a time tries each that has had its pause.
+//! - Any number of members may be left out at once. Some balancers use members that fail rather than put all
+//!   load on few; here the few are spared by their limits on requests, data can wait, and what fails would
+//!   only send it back.
 //! - Whoever waits is served in the order of coming.
 //!
 //! Everything works without `Client::keep_up`, but then names are looked up by the HTTP library

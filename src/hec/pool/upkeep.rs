@@ -89,13 +89,13 @@ impl Pool {
         let probes: Vec<_> = join_all(probes).await;
         let ready = probes.iter().filter(|probe| **probe == Probe::Ready).count();
         let endpoints = probes.len();
-        // What only an operator can cure comes first.
-        let severity = |probe: &Probe| match probe {
-            Probe::Refused { .. } => 2,
+        // The first of those that only an operator can cure, if there is one.
+        let rank = |probe: &Probe| match probe {
+            Probe::Refused { .. } => 0,
             Probe::Busy { .. } | Probe::Unreachable { .. } => 1,
-            Probe::Ready => 0,
+            Probe::Ready => 2,
         };
-        let worst = members.iter().zip(&probes).max_by_key(|(_, probe)| severity(probe));
+        let worst = members.iter().zip(&probes).min_by_key(|(_, probe)| rank(probe));
         let Some((member, probe)) = worst.filter(|(_, probe)| **probe != Probe::Ready) else {
             return tracing::info!(endpoints, "the HEC is there and takes the token");
         };

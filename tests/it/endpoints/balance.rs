@@ -150,6 +150,21 @@ async fn failures_of_one_cost_no_event() {
 }
 
 #[tokio::test]
+async fn servers_that_all_turn_half_of_the_requests_away_get_everything_in_the_end() {
+    let servers = servers::<3>().await;
+    for (server, seed) in servers.iter().zip(1..) {
+        let full = Action::Answer(Reply::hec(Code::QueueFull));
+        server.add_rule(Rule::on(Endpoint::Event, full).chance(0.5, seed));
+    }
+    let addresses = servers.each_ref().map(|server| server.address());
+    let sender = Sender::new(config_behind(&Names::default(), &addresses));
+    sender.deliver(0..500, 8).await;
+    assert_exactly(&servers, 0..500);
+    let refused: u64 = servers.iter().map(|server| server.snapshot().status(429)).sum();
+    assert!(refused > 0 && sender.status().counters.ambiguous_resends == 0, "{refused}");
+}
+
+#[tokio::test]
 async fn an_overloaded_server_is_given_less_at_a_time() {
     let servers = servers::<1>().await;
     let sender = Sender::known(config(&[&servers[0].url()]), 1).await;
