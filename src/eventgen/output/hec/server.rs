@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use url::{Host, Url};
 
 use super::super::Common;
 use super::super::settings::Settings;
@@ -50,8 +51,9 @@ impl std::fmt::Debug for ServerKey {
 pub(in crate::eventgen::output) struct Server {
     urls: String,
     client: Client,
-    /// From the first delivery on.
-    upkeep: OnceLock<Upkeep>,
+    /// From the first delivery on; nothing where there is but one address: deliveries try that by themselves.
+    upkeep: OnceLock<Option<Upkeep>>,
+    may_be_several: bool,
     logged: Mutex<Option<Instant>>,
 }
 
@@ -105,8 +107,10 @@ impl ServerSetting {
 
 impl Server {
     fn new(key: &ServerKey) -> Result<Self, String> {
-        let parse = |url: &String| url.parse().map_err(|error| format!("{url}: {error}"));
-        let urls = key.urls.iter().map(parse).collect::<Result<_, _>>()?;
+        let parse = |url: &String| Url::parse(url).map_err(|error| format!("{url}: {error}"));
+        let urls = key.urls.iter().map(parse).collect::<Result<Vec<Url>, _>>()?;
+        let is_name = |url: &Url| matches!(url.host(), Some(Host::Domain(name)) if name != "localhost");
+        let may_be_several = urls.len() > 1 || urls.iter().any(is_name);
         let mut config = ClientConfig::with_urls(urls, key.token.clone().into());
         config.compression = if key.gzip { Compression::Gzip } else { Compression::None };
         config.retries = RetryLimit::Attempts(key.attempts);
@@ -114,7 +118,13 @@ impl Server {
         config.tls.verification = if key.verify { Verification::Full } else { Verification::Skip };
         config.product = "eventgen".to_owned();
         let client = Client::new(config).map_err(|error| chain(&error))?;
-        Ok(Self { urls: key.urls.join(", "), client, upkeep: OnceLock::new(), logged: Mutex::new(None) })
+        Ok(Self {
+            urls: key.urls.join(", "),
+            client,
+            upkeep: OnceLock::new(),
+            may_be_several,
+            logged: Mutex::new(None),
+        })
     }
 
     /// Whether requests flow.
@@ -124,7 +134,7 @@ impl Server {
 
     /// Delivers a body; says what was lost of it. What keeps us waiting is logged meanwhile.
     pub(super) async fn deliver(&self, body: Body, stop: &CancellationToken) -> Lost {
-        self.upkeep.get_or_init(|| Upkeep::start(&self.client));
+        self.upkeep.get_or_init(|| self.may_be_several.then(|| Upkeep::start(&self.client)));
         let delivery = self.client.deliver(body, stop);
         tokio::pin!(delivery);
         let outcome = loop {
