@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::ArgMatches;
 use firehose_nozzle_perf::load::Run;
 use firehose_nozzle_perf::plan::{self, Rate, Scenario, Section};
@@ -46,6 +46,7 @@ fn main() -> anyhow::Result<()> {
     if matches.get_flag("docs") {
         write_document(&sections, &rows)?;
     }
+    ensure!(bench.failed == 0, "{} rows could not be measured", bench.failed);
     Ok(())
 }
 
@@ -55,6 +56,8 @@ struct Bench {
     repeat: u64,
     ceilings: Option<Ceilings>,
     out: PathBuf,
+    /// Rows that could not be measured.
+    failed: usize,
 }
 
 impl Bench {
@@ -69,6 +72,7 @@ impl Bench {
             repeat: number("repeat", 1),
             ceilings: (!matches.get_flag("no-ceilings")).then(|| Ceilings::new((seconds / 3.0).max(1.0))),
             out: out.into(),
+            failed: 0,
         })
     }
 
@@ -83,7 +87,14 @@ impl Bench {
         let mut rows = Vec::new();
         for section in sections {
             for scenario in &section.scenarios {
-                let row = self.row(section.name, scenario)?;
+                let row = match self.row(section.name, scenario) {
+                    Ok(row) => row,
+                    Err(error) => {
+                        eprintln!("not measured: {scenario:?}: {error:#}");
+                        self.failed += 1;
+                        continue;
+                    }
+                };
                 writeln!(file, "{}", serde_json::to_string(&row)?)?;
                 eprintln!(
                     "{}/{total} {} {} {}: {} events/s, {:.2} µs/event, {} lost{}",

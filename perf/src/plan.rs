@@ -217,7 +217,7 @@ pub fn matrix(matches: &ArgMatches) -> anyhow::Result<Section> {
     scenarios = each(scenarios, &yes("names", true), |scenario, names| Scenario { names, ..scenario });
     let workers = numbers("workers", &[1, 2, 4, 8]);
     scenarios = each(scenarios, &workers, |scenario, workers| Scenario { workers, ..scenario });
-    let batches = numbers("batch-bytes", &[65_536, 524_288, 2_097_152]);
+    let batches = numbers("batch-bytes", &[65_536, 524_288, 1_000_000]);
     scenarios = each(scenarios, &batches, |scenario, batch_bytes| Scenario { batch_bytes, ..scenario });
     scenarios = each(scenarios, &rates, |scenario, rate| Scenario { rate, ..scenario });
     Ok(Section { name: "run", scenarios })
@@ -255,7 +255,7 @@ pub fn docs() -> Vec<Section> {
     let messages = each(messages, &others, |base, lines| Scenario { lines, ..base });
     let grpc = Scenario { source: Source::Grpc, ..secure };
     let mut settings = each(vec![grpc], &[1, 2, 4].map(Some), |base, workers| Scenario { workers, ..base });
-    let batches = [65_536, 2_097_152].map(Some);
+    let batches = [65_536, 1_000_000].map(Some);
     settings.extend(each(vec![grpc], &batches, |base, batch_bytes| Scenario { batch_bytes, ..base }));
     settings.push(Scenario { names: false, ..grpc });
     let rates = [1_000, 10_000, 50_000].map(Rate::Fixed);
