@@ -100,6 +100,8 @@ pub struct Done {
     pub seconds: f64,
     /// How late the latest part of it was.
     pub lag_ms: f64,
+    /// Whether events came by the clock.
+    pub by_clock: bool,
 }
 
 /// Runs the helper.
@@ -215,6 +217,7 @@ impl Load {
             dropped: self.lost() - before,
             seconds: report.elapsed.as_secs_f64(),
             lag_ms: if run.rate == 0 { 0.0 } else { lag.as_secs_f64() * 1e3 },
+            by_clock: run.rate > 0,
         })
     }
 

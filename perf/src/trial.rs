@@ -71,9 +71,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Events per second that went through while the load ran.
+    /// Events per second that went through while the load ran. What came by the clock, and arrived as a
+    /// whole, was taken as it came, although the last requests were still being filled at the end.
     pub fn events_per_second(&self) -> f64 {
-        self.arrived_in_time as f64 / self.load.seconds.max(0.001)
+        let whole = self.load.by_clock && self.lost() == 0;
+        let events = if whole { self.arrived } else { self.arrived_in_time };
+        events as f64 / self.load.seconds.max(0.001)
     }
 
     /// CPU time of the nozzle for each event that arrived, in µs.
@@ -81,9 +84,9 @@ impl Outcome {
         self.nozzle_cpu * 1e6 / self.arrived.max(1) as f64
     }
 
-    /// CPU time of the nozzle, in percent of one CPU.
+    /// CPU time of the nozzle at that rate, in percent of one CPU.
     pub fn cpu_percent(&self) -> f64 {
-        self.nozzle_cpu / self.seconds * 100.0
+        self.micros() * self.events_per_second() / 1e4
     }
 
     /// Events that did not arrive.

@@ -136,7 +136,8 @@ fn model(rate: u64, seconds: f64, kill: Option<usize>) -> Split {
 
 fn line(name: &str, real: &Split, modelled: &Split) -> String {
     let shares = |split: &Split| {
-        let of = |n: &u64| format!("{:.1}", *n as f64 / split.sent.max(1) as f64 * 100.0);
+        let all = split.shares.iter().sum::<u64>().max(1);
+        let of = |n: &u64| format!("{:.1}", *n as f64 / all as f64 * 100.0);
         split.shares.iter().map(of).collect::<Vec<_>>().join(", ") + " %"
     };
     let lost = |split: &Split| format!("{} of {}", grouped(split.lost as f64), grouped(split.sent as f64));
