@@ -15,6 +15,7 @@ use crate::nozzle::check;
 use crate::nozzle::config::flags::{self, FlagValues};
 use crate::nozzle::config::{Config, Faults, Inputs, Warning, render};
 use crate::nozzle::demo::{self, DemoOptions, DemoSource};
+use crate::nozzle::own;
 use crate::process::{on_runtime, watch_signals};
 use crate::telemetry::{self, LogFormat, LogTarget};
 use crate::tls;
@@ -145,13 +146,15 @@ fn print_warnings(warnings: &[Warning]) {
 }
 
 fn run(config: Config, warnings: Vec<Warning>) -> ExitCode {
-    telemetry::init(config.log.format, &config.log.level, LogTarget::Stdout, None);
+    let (tap, lines) = config.own.log_index.is_some().then(own::tap).unzip();
+    let tap = tap.map(|tap| -> telemetry::Tap { Box::new(tap) });
+    telemetry::init(config.log.format, &config.log.level, LogTarget::Stdout, tap);
     for Warning { name, message } in &warnings {
         tracing::warn!(setting = %name, problem = %message, "look at a setting");
     }
     let ended = on_runtime("nozzle", async {
         let app = match App::build(config) {
-            Ok(app) => app,
+            Ok(app) => app.with_log(lines),
             Err(error) => return fail(&error),
         };
         let shutdown = CancellationToken::new();
@@ -178,6 +181,7 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 fn conclude(report: &Report) -> ExitCode {
     let ledger = &report.ledger;
     let detail = serde_json::to_string(ledger).unwrap_or_default();
+    let own = serde_json::to_string(&report.own).unwrap_or_default();
     match report.verdict() {
         Ok(()) => {
             tracing::info!(
@@ -186,6 +190,7 @@ fn conclude(report: &Report) -> ExitCode {
                 dropped = ledger.lost(),
                 balanced = true,
                 ledger.json = %detail,
+                own.json = %own,
                 "stopped"
             );
             ExitCode::SUCCESS
@@ -193,6 +198,7 @@ fn conclude(report: &Report) -> ExitCode {
         Err(error) => {
             tracing::error!(
                 ledger.json = %detail,
+                own.json = %own,
                 error,
                 next_step = "please report this with the log",
                 "stopped with a defect"

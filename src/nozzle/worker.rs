@@ -23,6 +23,7 @@ use crate::nozzle::encode::{Context, Encoder};
 use crate::nozzle::enrich::{Enricher, Enrichment};
 use crate::nozzle::event::{AppId, Event};
 use crate::nozzle::ledger::{Drop as DropReason, Filter, Intake, Ledger, Malformed};
+use crate::nozzle::own::Echo;
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{FrameKind, FrameReceiver, Queued};
 use crate::nozzle::upstream::{self, Upstream};
@@ -201,6 +202,8 @@ pub struct Stages {
     pub batcher: Batcher,
     /// Counts what the platform says it lost.
     pub upstream: Arc<Upstream>,
+    /// Holds down the nozzle's own lines, if it is an app of this foundation.
+    pub echo: Option<Arc<Echo>>,
     intake: Intake,
     /// What the ledger believes the batcher holds.
     reported: Tally,
@@ -232,6 +235,7 @@ impl Stages {
             encoder,
             batcher,
             upstream,
+            echo: None,
             intake: Intake::default(),
             reported: Tally::default(),
             scratch: Scratch::default(),
@@ -361,16 +365,30 @@ impl Stages {
             intake.filtered[Filter::EventType as usize] += 1;
             return;
         }
+        if !passage.parked_before
+            && let Some(echo) = &self.echo
+            && echo.is_flood(event, passage.now)
+        {
+            intake.filtered[Filter::OwnLines as usize] += 1;
+            return;
+        }
         let enrichment = match event.app {
             AppId::None => Enrichment::Unknown,
             _ => self.enricher.app(event.app.text()),
         };
         let so_far;
         let (app, unenriched) = match enrichment {
-            Enrichment::Known(app) => (Some(app), app.index_unread),
+            Enrichment::Known(app) => {
+                intake.apps_known += u64::from(!passage.parked_before);
+                (Some(app), app.index_unread)
+            }
             Enrichment::Unknown => (None, false),
-            Enrichment::Unavailable => (None, true),
+            Enrichment::Unavailable => {
+                intake.apps_unknown += u64::from(!passage.parked_before);
+                (None, true)
+            }
             Enrichment::Pending { id, so_far: known } => {
+                intake.apps_unknown += u64::from(!passage.parked_before);
                 let parked = !passage.parked_before
                     && self.parking.park(id, passage.kind, passage.arrived, bytes, passage.now);
                 if parked {
