@@ -9,8 +9,8 @@
 //! - They never hinder anything: who logs never waits, what does not fit is counted, each lane has one request under
 //!   way at a time, and at the end they get [`FLUSH_TIME_MAX`].
 //! - They are no envelopes: they have a [ledger](OwnLedger) of their own, and nothing of them is in the other one.
-//! - They cause no further ones without end: what is logged while they are delivered becomes none, nor do
-//!   lines of libraries, and of the rest only so many a second. The nozzle's output that comes back
+//! - They cause no further ones without end: of what is logged while they are delivered a few lines a minute become
+//!   events, of lines of libraries none, of the rest so many a second. The nozzle's output that comes back
 //!   through the firehose is held down by [`Echo`].
 
 mod buffer;
@@ -98,7 +98,7 @@ impl OwnEvents {
             let (host, close, stop) = (own.host.clone(), close.clone(), stop.clone());
             tasks.spawn(
                 "own log",
-                lane::silently(async move {
+                lane::delivering(async move {
                     let ip = close.run_until_cancelled(address(&host)).await.flatten();
                     let place = Place::new(&host, ip, lane.index());
                     lane.run(|line, out| event::log_line(out, &place, line), close, stop).await;
@@ -115,7 +115,7 @@ impl OwnEvents {
             let close = CancellationToken::new();
             tasks.spawn(
                 "own metrics delivery",
-                lane::silently(async move {
+                lane::delivering(async move {
                     let write = |measured: &Measured, out: &mut Vec<u8>| {
                         event::metrics(out, &place, instance.as_deref(), measured);
                     };

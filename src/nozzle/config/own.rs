@@ -153,3 +153,112 @@ fn not_parsed(error: &serde_json::Error) -> Warning {
         format!("cannot be parsed (column {}): the nozzle does not know its own lines", error.column());
     Warning { name: VCAP_APPLICATION.to_owned(), message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::super::tests::load;
+    use super::*;
+
+    fn own(more: &[(&str, &str)]) -> (OwnConfig, Vec<String>) {
+        let (config, warnings) = load(more).unwrap();
+        (config.own, warnings.iter().map(Warning::to_string).collect())
+    }
+
+    fn shown(config: &Config, name: &str) -> String {
+        config.show().iter().find(|row| row.name == name).unwrap().value.clone()
+    }
+
+    #[test]
+    fn log_lines_go_to_the_index_of_events_by_default() {
+        for (given, index, value) in [
+            (None, Some("main"), "main"),
+            (Some("nozzle"), Some("nozzle"), "nozzle"),
+            (Some("off"), None, "off"),
+        ] {
+            let given: Vec<_> = given.map(|given| ("SPLUNK_LOGGING_INDEX", given)).into_iter().collect();
+            let (config, warnings) = load(&given).unwrap();
+            assert_eq!((config.own.log_index.as_deref(), warnings.len()), (index, 0));
+            assert_eq!(shown(&config, "SPLUNK_LOGGING_INDEX"), value);
+        }
+        assert!(!own(&[]).0.host.is_empty(), "the host has a name");
+        assert_eq!(own(&[("JOB_HOST", "nozzle-1")]).0.host, "nozzle-1");
+        let faults = load(&[("SPLUNK_LOGGING_INDEX", "  ")]).unwrap_err().to_string();
+        assert!(
+            faults.contains("SPLUNK_LOGGING_INDEX (environment): \"  \" is not more than spaces"),
+            "{faults}"
+        );
+    }
+
+    #[test]
+    fn metrics_need_an_interval_and_an_index() {
+        let index = ("SPLUNK_METRIC_INDEX", "metrics");
+        assert_eq!(own(&[]).0.metric_index, None);
+        assert_eq!(own(&[index]), own(&[index, ("STATUS_MONITOR_INTERVAL", "0s")]));
+        assert_eq!(own(&[index]).0.metric_index, None);
+        let (on, warnings) = own(&[index, ("STATUS_MONITOR_INTERVAL", "1m")]);
+        assert_eq!((on.metric_index.as_deref(), on.interval), (Some("metrics"), Duration::from_mins(1)));
+        assert_eq!((on.metrics, warnings.len()), (MetricSet::ALL, 0));
+        let (off, warnings) = own(&[("STATUS_MONITOR_INTERVAL", "1m")]);
+        assert_eq!(off.metric_index, None);
+        let expected =
+            "STATUS_MONITOR_INTERVAL: has no effect without SPLUNK_METRIC_INDEX, an index of type metrics";
+        assert_eq!(warnings, [expected]);
+        let (often, warnings) = own(&[index, ("STATUS_MONITOR_INTERVAL", "10ms")]);
+        assert_eq!(often.interval, INTERVAL_MIN);
+        assert_eq!(warnings, ["STATUS_MONITOR_INTERVAL: is shorter than metrics are worth; 1s applies"]);
+        assert!(load(&[index, ("STATUS_MONITOR_INTERVAL", "-1s")]).is_err());
+    }
+
+    #[test]
+    fn metrics_are_chosen_by_name() {
+        let chosen = |text: &str| {
+            let index = ("SPLUNK_METRIC_INDEX", "metrics");
+            own(&[index, ("STATUS_MONITOR_INTERVAL", "1m"), ("SELECTED_MONITORING_METRICS", text)])
+        };
+        let set = |names: &[&str]| {
+            let mut set = MetricSet::NONE;
+            assert!(names.iter().all(|name| set.add(name)));
+            set
+        };
+        let two = set(&["nozzle.usage.ram", "splunk.events.sent.count"]);
+        for text in [
+            "nozzle.usage.ram,splunk.events.sent.count",
+            " splunk.events.sent.count , nozzle.usage.ram,",
+            r#"["nozzle.usage.ram", "splunk.events.sent.count"]"#,
+        ] {
+            assert_eq!((chosen(text).0.metrics, chosen(text).1), (two, Vec::new()), "{text}");
+        }
+        let (own, warnings) = chosen("nozzle.usage.ram,nozzle.usage.rma,bogus");
+        assert_eq!(own.metrics, set(&["nozzle.usage.ram"]));
+        assert_eq!(
+            warnings,
+            [
+                "SELECTED_MONITORING_METRICS: \"nozzle.usage.rma\" is no metric; did you mean nozzle.usage.ram?",
+                "SELECTED_MONITORING_METRICS: \"bogus\" is no metric",
+            ]
+        );
+        let (own, warnings) = chosen("bogus");
+        assert_eq!((own.metric_index, warnings.len()), (None, 2));
+        assert_eq!(warnings[1], "SELECTED_MONITORING_METRICS: names no metric: none is sent");
+        let wrong = load(&[("SELECTED_MONITORING_METRICS", "[1]")]).unwrap_err().to_string();
+        assert!(wrong.contains("is not a list of names, separated by commas, or a JSON array"), "{wrong}");
+    }
+
+    #[test]
+    fn the_platform_says_which_app_this_is() {
+        let application = r#"{"application_id":"0e0e","instance_index":4,"limits":{"mem":512},"uris":["x"]}"#;
+        let instance = |more: &[(&str, &str)]| load(more).unwrap().0.instance;
+        assert_eq!(instance(&[]), Instance::default());
+        let known = instance(&[("VCAP_APPLICATION", application)]);
+        assert_eq!((known.app_guid.as_deref(), known.index.as_deref()), (Some("0e0e"), Some("4")));
+        assert_eq!(known.memory_bytes, Some(512 << 20));
+        let mut more = vec![("CF_INSTANCE_INDEX", "5"), ("VCAP_APPLICATION", application)];
+        assert_eq!(instance(&more).index.as_deref(), Some("5"));
+        more.push(("INSTANCE_INDEX", "6"));
+        assert_eq!(instance(&more).index.as_deref(), Some("6"));
+        let (config, warnings) = load(&[("VCAP_APPLICATION", "{")]).unwrap();
+        assert_eq!(config.instance, Instance::default());
+        assert!(warnings[0].to_string().starts_with("VCAP_APPLICATION: cannot be parsed"), "{warnings:?}");
+    }
+}

@@ -5,6 +5,8 @@
 //! than one further line (each delivery fails and is logged, or DEBUG prints bodies) they would
 //! grow without end, so only so many a second pass.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::rate::Rate;
@@ -28,7 +30,11 @@ impl Echo {
     /// For the app of this GUID; `None` if that cannot be one.
     pub fn new(guid: &str) -> Option<Self> {
         let start = *guid.as_bytes().first_chunk()?;
-        Some(Self { guid: guid.as_bytes().into(), start, rate: Rate::new(ECHO_PER_SECOND, ECHO_BURST) })
+        Some(Self {
+            guid: guid.as_bytes().into(),
+            start,
+            rate: Rate::new(ECHO_PER_SECOND, Duration::from_secs(1), ECHO_BURST),
+        })
     }
 
     /// Whether this is a log line of the nozzle's own app that is too much.

@@ -27,8 +27,8 @@ tokio::task_local! {
     static DELIVERING: ();
 }
 
-/// Runs a task whose log lines become no own events.
-pub(super) fn silently(task: impl Future<Output = ()> + Send) -> impl Future<Output = ()> + Send {
+/// Runs a task that delivers own events: what it logs becomes only few of them.
+pub(super) fn delivering(task: impl Future<Output = ()> + Send) -> impl Future<Output = ()> + Send {
     DELIVERING.scope((), task)
 }
 

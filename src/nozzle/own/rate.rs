@@ -1,4 +1,4 @@
-//! So many a second, and a few at once.
+//! One every so often, and a few at once.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -16,9 +16,9 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Lets through `per_second`, and `burst` at once after a pause.
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        let interval_ns = 1_000_000_000 / u64::from(per_second.max(1));
+    /// Lets through so many `per` this time, and `burst` at once after a pause.
+    pub(super) fn new(n: u32, per: Duration, burst: u32) -> Self {
+        let interval_ns = nanos(per / n.max(1));
         Self {
             start: Instant::now(),
             interval_ns,
@@ -48,7 +48,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_then_the_rate_then_a_burst_again() {
-        let rate = Rate::new(10, 5);
+        let rate = Rate::new(10, Duration::from_secs(1), 5);
         let start = Instant::now();
         let passed = |from: Duration, tries: u32| (0..tries).filter(|_| rate.allows(start + from)).count();
         assert_eq!(passed(Duration::ZERO, 100), 5);
@@ -62,7 +62,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_long_flood_gets_the_rate() {
-        let rate = Rate::new(10, 5);
+        let rate = Rate::new(10, Duration::from_secs(1), 5);
         let start = Instant::now();
         let passed = (0..10_000).filter(|n| rate.allows(start + Duration::from_millis(*n))).count();
         assert_eq!(passed, 5 + 99);

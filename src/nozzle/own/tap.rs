@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{Event, Level, Subscriber};
@@ -23,6 +24,11 @@ const LINES_BYTES_MAX: usize = 256 << 10;
 /// How many lines a second become events, and how many at once.
 const LINES_PER_SECOND: u32 = 50;
 const LINES_BURST: u32 = 500;
+
+/// How many of those logged while own events are delivered become events a minute, and at once: each may cause
+/// another one, but a change of HEC's state that such a delivery was the first to meet is worth telling.
+const LINES_OF_DELIVERY_PER_MINUTE: u32 = 6;
+const LINES_OF_DELIVERY_BURST: u32 = 6;
 
 /// The most of a message, and of its fields, that becomes part of an event.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
@@ -48,8 +54,18 @@ pub(super) struct Line {
 pub fn tap() -> (Tap, Lines) {
     let ledger = Arc::new(OwnLedger::default());
     let (entry, exit) = buffer(LINES_BYTES_MAX, Arc::clone(&ledger));
-    let rate = Rate::new(LINES_PER_SECOND, LINES_BURST);
-    (Tap { entry, rate, ledger: Arc::clone(&ledger), missed: AtomicU64::new(0) }, Lines { exit, ledger })
+    let tap = Tap {
+        entry,
+        rate: Rate::new(LINES_PER_SECOND, Duration::from_secs(1), LINES_BURST),
+        rate_of_delivery: Rate::new(
+            LINES_OF_DELIVERY_PER_MINUTE,
+            Duration::from_mins(1),
+            LINES_OF_DELIVERY_BURST,
+        ),
+        ledger: Arc::clone(&ledger),
+        missed: AtomicU64::new(0),
+    };
+    (tap, Lines { exit, ledger })
 }
 
 /// See the module's documentation.
@@ -57,6 +73,7 @@ pub fn tap() -> (Tap, Lines) {
 pub struct Tap {
     entry: Entry<Line>,
     rate: Rate,
+    rate_of_delivery: Rate,
     ledger: Arc<OwnLedger>,
     /// Lines lost since the last one that was kept.
     missed: AtomicU64,
@@ -79,10 +96,11 @@ impl Lines {
 impl<S: Subscriber> Layer<S> for Tap {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        if !metadata.target().starts_with(OURS) || self.entry.is_closed() || lane::is_delivering() {
+        if !metadata.target().starts_with(OURS) || self.entry.is_closed() {
             return;
         }
-        if !self.rate.allows(Instant::now()) {
+        let now = Instant::now();
+        if lane::is_delivering() && !self.rate_of_delivery.allows(now) || !self.rate.allows(now) {
             self.ledger.not_kept(OwnDrop::Rate);
             self.missed.fetch_add(1, Relaxed);
             return;
