@@ -111,6 +111,37 @@ fn check_metrics(peers: &Peers, ledger: &Ledger) {
 }
 
 #[tokio::test]
+async fn metrics_tell_of_what_was_lost() {
+    // Splunk takes own events, and no others.
+    let peers = Peers::start_recording("nozzle-secret", TOKEN, &["own", "own_metrics"]).await;
+    let nozzle = peers.nozzle(Source::Firehose, &[]).with([
+        ("EVENTS", "LogMessage,CounterEvent"),
+        ("SPLUNK_LOGGING_INDEX", "own"),
+        ("SPLUNK_METRIC_INDEX", "own_metrics"),
+        ("STATUS_MONITOR_INTERVAL", "1h"),
+        (
+            "SELECTED_MONITORING_METRICS",
+            "splunk.events.dropped.count,nozzle.envelopes.rejected,nozzle.envelopes.filtered",
+        ),
+    ]);
+    let mut nozzle = nozzle.start();
+    peers.wait_read(Source::Firehose).await;
+    peers.publish(0, 500).await;
+    nozzle.logged("the HEC refuses an index").await;
+    let ledger = nozzle.stop().await.ledger();
+    let (rejected, filtered) = (ledger.sum("rejected"), ledger.sum("filtered"));
+    assert!(rejected > 0 && filtered > 0 && ledger.count("delivered") == 0, "{ledger:?}");
+    let metrics = events_of(&peers, "own_metrics");
+    let [last] = &metrics[..] else { panic!("only those of the end: {metrics:?}") };
+    let fields = serde_json::json!({
+        "metric_name:splunk.events.dropped.count": ledger.count("events/rejected"),
+        "metric_name:nozzle.envelopes.rejected": rejected,
+        "metric_name:nozzle.envelopes.filtered": filtered,
+    });
+    assert_eq!(last["fields"], fields);
+}
+
+#[tokio::test]
 async fn lines_go_to_the_index_of_events_unless_they_are_switched_off() {
     for (setting, expected) in [(None, true), (Some("off"), false)] {
         let peers = Peers::start_recording("nozzle-secret", TOKEN, &[]).await;
