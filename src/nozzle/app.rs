@@ -217,7 +217,8 @@ impl App {
         drop(self.admission);
 
         let mut failures = Vec::new();
-        let deadline = wait(&mut line, &shutdown, config.shutdown_timeout, &hurry, &mut failures).await;
+        let stop = Stop { shutdown: &shutdown, timeout: config.shutdown_timeout, hurry: &hurry };
+        let deadline = wait(&mut line, stop, &self.client, &mut failures).await;
         count_rest(&self.frames, &self.ledger);
         ended.cancel();
         let side_ends = async {
@@ -288,14 +289,22 @@ fn selector_kinds(events: EventSet) -> SelectorKinds {
     }
 }
 
-/// Waits until the line has ended by itself, after `shutdown`, or has been hurried. Tells when `timeout` is over.
+/// How the end begins, and how long it may take.
+#[derive(Clone, Copy)]
+struct Stop<'a> {
+    shutdown: &'a CancellationToken,
+    timeout: Duration,
+    hurry: &'a CancellationToken,
+}
+
+/// Waits until the line has ended by itself, after `shutdown`, or has been hurried. Tells when the timeout is over.
 async fn wait(
     line: &mut Tasks<()>,
-    shutdown: &CancellationToken,
-    timeout: Duration,
-    hurry: &CancellationToken,
+    stop: Stop<'_>,
+    client: &Client,
     failures: &mut Vec<String>,
 ) -> Option<Instant> {
+    let Stop { shutdown, timeout, hurry } = stop;
     let deadline = OnceLock::new();
     let patience = async {
         shutdown.cancelled().await;
@@ -304,6 +313,8 @@ async fn wait(
             timeout_ms = millis(timeout),
             "stopping: no more reading, delivering what is buffered"
         );
+        // A pause longer than what is left of the time would be the end of all that is buffered.
+        client.hasten();
         tokio::time::sleep(timeout.saturating_sub(COUNTING_TIME).max(timeout / 2)).await;
         tracing::warn!("time to deliver has run out: counting what is left");
         hurry.cancel();
