@@ -10,6 +10,8 @@ pub(in crate::nozzle) mod words;
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 pub(in crate::nozzle) use self::escapes::{unescape, write_without_lone_surrogates};
 use self::nesting::Nesting;
 
@@ -213,6 +215,30 @@ impl<'a> Cursor<'a> {
             self.at += 1;
         }
         (self.at > start).then_some(())
+    }
+
+    /// Reads a member `"key":"value"` that is written without white space and backslashes; anything else is left
+    /// where it is. The same as [`key`](Self::key) and [`string`](Self::string), in half the time.
+    #[inline(always)]
+    pub fn usual_member(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let text = self.text.get(self.at..)?.strip_prefix(b"\"")?;
+        let (key, text) = text.split_at_checked(words::plain_run(text))?;
+        let text = text.strip_prefix(b"\":\"")?;
+        let (value, text) = text.split_at_checked(words::plain_run(text))?;
+        let rest = text.strip_prefix(b"\"")?;
+        self.at = self.text.len() - rest.len();
+        Some((key, value))
+    }
+
+    /// Reads a string that is written without backslashes, whatever else is in it: for those who check what they
+    /// get. Anything else is left where it is.
+    #[inline]
+    pub fn unescaped_string(&mut self) -> Option<&'a [u8]> {
+        let text = self.text.get(self.at..)?.strip_prefix(b"\"")?;
+        let (string, rest) = text.split_at_checked(memchr2(b'"', b'\\', text)?)?;
+        let rest = rest.strip_prefix(b"\"")?;
+        self.at = self.text.len() - rest.len();
+        Some(string)
     }
 
     /// Reads any value, nested at most `DEPTH_MAX` deep, and goes past it.
