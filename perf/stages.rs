@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use clap::{Arg, Command, value_parser};
+use clap::{Arg, ArgAction, Command, value_parser};
 use firehose_nozzle::clock::UnixNanos;
 use firehose_nozzle::hec::batch::Batch;
 use firehose_nozzle::hec::compress::GZIP_LEVEL;
@@ -74,8 +74,23 @@ fn main() -> anyhow::Result<()> {
         .about("Measures the stages of an event's way by themselves")
         .arg(Arg::new("payload").long("payload").default_value("256").value_parser(value_parser!(usize)))
         .arg(Arg::new("passes").long("passes").value_parser(value_parser!(u64)))
-        .arg(Arg::new("name").num_args(0..).help("only the stages with this in their names"))
+        .arg(Arg::new("list").long("list").action(ArgAction::SetTrue).help("only the names of the stages"))
+        .arg(
+            Arg::new("envelopes")
+                .long("envelopes")
+                .action(ArgAction::SetTrue)
+                .help("only how many there are"),
+        )
+        .arg(Arg::new("name").num_args(0..).help("only stages of these names, or all that begin so: decode"))
         .get_matches();
+    if matches.get_flag("list") {
+        STAGES.iter().for_each(|(name, _)| println!("{name}"));
+        return Ok(());
+    }
+    if matches.get_flag("envelopes") {
+        println!("{ENVELOPES}");
+        return Ok(());
+    }
     tls::install_provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let payload = matches.get_one("payload").copied().unwrap_or(256);
@@ -86,7 +101,7 @@ fn main() -> anyhow::Result<()> {
         println!("{:<22} {:>9} {:>11}", "stage", "ns/event", "bytes/event");
     }
     for (name, stage) in STAGES {
-        if names.is_empty() || names.iter().any(|wanted| name.contains(wanted.as_str())) {
+        if names.is_empty() || names.iter().any(|wanted| is_meant(name, wanted)) {
             let mut stage = stage(&bench)?;
             match passes {
                 Some(passes) => (0..passes).try_for_each(|_| counted(&mut *stage).map(drop))?,
@@ -95,6 +110,11 @@ fn main() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a stage is the one that is asked for, or one of a kind that is.
+fn is_meant(name: &str, wanted: &str) -> bool {
+    name == wanted || !STAGES.iter().any(|(name, _)| *name == wanted) && name.starts_with(wanted)
 }
 
 /// One pass over all envelopes; gives the bytes that were read, or written where something is.
