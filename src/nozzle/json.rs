@@ -259,6 +259,9 @@ impl<'a> Cursor<'a> {
                     (b',', true) => {
                         self.at += 1;
                         self.space();
+                        if self.usual_member().is_some() {
+                            continue;
+                        }
                         self.key()?;
                         break;
                     }
@@ -276,7 +279,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads one value; true if it opened a container whose first value comes next.
+    /// Reads one value, or all of a container's first member; true if it opened a container whose first value comes next.
     fn scalar_or_open(&mut self, nesting: &mut Nesting) -> Option<bool> {
         self.space();
         match self.peek()? {
@@ -286,6 +289,9 @@ impl<'a> Cursor<'a> {
                 self.space();
                 if self.take(b'}') {
                     nesting.pop();
+                    return Some(false);
+                }
+                if self.usual_member().is_some() {
                     return Some(false);
                 }
                 self.key()?;
