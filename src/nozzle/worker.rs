@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::UnixNanos;
-use crate::hec::batch::Tally;
+use crate::hec::batch::{Batch, Tally};
 use crate::nozzle::batcher::Batcher;
 use crate::nozzle::deliver::Admission;
 use crate::nozzle::encode::{Context, Encoder};
@@ -25,7 +25,7 @@ use crate::nozzle::event::{AppId, Event};
 use crate::nozzle::ledger::{Drop as DropReason, Filter, Intake, Ledger, Malformed};
 use crate::nozzle::own::Echo;
 use crate::nozzle::parking::Parking;
-use crate::nozzle::queue::{FrameKind, FrameReceiver, Queued};
+use crate::nozzle::queue::{FrameKind, FrameReceiver, Frames, Queued};
 use crate::nozzle::upstream::{self, Upstream};
 use crate::nozzle::wire::gateway::{self, Scratch};
 use crate::nozzle::wire::{deprecated, v1, v2};
@@ -240,6 +240,21 @@ impl Stages {
             reported: Tally::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// Works through frames at once and gives what was sealed, for those who have no pool.
+    pub fn run_through(&mut self, frames: &Frames, now: Instant) -> Vec<Batch> {
+        let mut sealed = Vec::new();
+        self.enricher.refresh();
+        let passage = Passage { kind: frames.kind, arrived: frames.arrived, now, parked_before: false };
+        for frame in &frames.frames {
+            let mut envelopes = Envelopes::new(frames.kind, frame);
+            while self.next_envelopes(&mut envelopes, passage) == Progress::Sealed {
+                sealed.extend(self.batcher.take_sealed());
+            }
+        }
+        sealed.extend(self.batcher.take_sealed());
+        sealed
     }
 
     /// Handles envelopes of a frame until there are no more, or enough is sealed to be handed over.
