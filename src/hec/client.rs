@@ -194,7 +194,10 @@ impl Client {
                 doubts.note(&by);
             }
             match verdict {
-                Verdict::Accepted => repair.accepted(&part),
+                Verdict::Accepted => {
+                    self.pool.ledger().taken(repair.bytes(&part).len());
+                    repair.accepted(&part);
+                }
                 Verdict::AfterOthers => {
                     repair.put_last(part);
                     let judged_now = || self.pool.takes_data() && self.pool.can_judge(&doubts);

@@ -115,6 +115,8 @@ pub struct Counters {
     pub bytes_wire: u64,
     /// Events taken.
     pub events_delivered: u64,
+    /// Their bytes, before compression.
+    pub bytes_delivered: u64,
     /// Events refused, by HTTP status and HEC code.
     pub events_rejected: Vec<ReplyCount>,
     /// Events given up on.
@@ -167,6 +169,11 @@ impl Ledger {
                 | super::classify::TransportFailure::ProxyAuthentication => inner.counters.unreachable += 1,
             },
         });
+    }
+
+    /// Events were taken.
+    pub(crate) fn taken(&self, bytes: usize) {
+        self.with(|inner| inner.counters.bytes_delivered += bytes as u64);
     }
 
     /// A request is to be sent again.

@@ -8,7 +8,7 @@
 //! Stages end because their input ends; nothing is cut off until SHUTDOWN_TIMEOUT has nearly run
 //! out. Then what is left is counted, not delivered.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinError;
@@ -30,6 +30,7 @@ use crate::nozzle::enrich::Enricher;
 use crate::nozzle::event_type::{EventSet, EventType};
 use crate::nozzle::ledger::{Drop as DropReason, Ledger, Snapshot};
 use crate::nozzle::metadata::Metadata;
+use crate::nozzle::own::{self, Echo, Lines, OwnEvents, OwnStatus};
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{self, FrameReceiver, FrameSender};
 use crate::nozzle::source::{PlanError, Platform, SelectorKinds, SourceKind, SourcePlan, Sources};
@@ -74,6 +75,7 @@ pub struct App {
     client: Arc<Client>,
     foundation: Foundation,
     sender: FrameSender,
+    lines: Option<Lines>,
 }
 
 /// How a run ended.
@@ -81,6 +83,8 @@ pub struct App {
 pub struct Report {
     /// The final ledger.
     pub ledger: Snapshot,
+    /// The nozzle's own events.
+    pub own: OwnStatus,
     /// Parts that failed; a defect.
     pub failures: Vec<String>,
 }
@@ -125,7 +129,14 @@ impl App {
             admission,
             outbox,
             sender,
+            lines: None,
         })
+    }
+
+    /// Delivers the lines of the log as events, too.
+    #[must_use]
+    pub fn with_log(self, lines: Option<Lines>) -> Self {
+        Self { lines, ..self }
     }
 
     /// Runs until `shutdown` is cancelled, then ends in order, within SHUTDOWN_TIMEOUT.
@@ -157,7 +168,9 @@ impl App {
             "reading from loggregator"
         );
         let (sources, reading) = Sources::start(plan, self.sender, shutdown.child_token())?;
+        let own = self.lines.as_ref().map_or_else(Arc::default, |lines| Arc::clone(lines.ledger()));
         let view = StatusView {
+            own: Arc::clone(&own),
             started: Instant::now(),
             upstream: Arc::clone(&upstream),
             ledger: Arc::clone(&self.ledger),
@@ -175,17 +188,21 @@ impl App {
             side.spawn("hec endpoints", self.client.keep_up(ended.clone()));
             side.spawn("hec files", self.client.watch_files(ended.clone()));
         }
+        let own = OwnEvents::start(config, &view, &self.client, self.lines, own);
         watch(view);
 
         line.spawn("sources", async { reading.await.unwrap_or_else(resume) });
         let encoder = encoder(config);
+        let echo = config.instance.app_guid.as_deref().and_then(Echo::new).map(Arc::new);
         for _ in 0..config.workers.get() {
+            let mut stages = stages(config, metadata.clone(), encoder.clone(), Arc::clone(&upstream));
+            stages.echo = echo.clone();
             let worker = Worker {
                 frames: self.frames.clone(),
                 admission: self.admission.clone(),
                 ledger: Arc::clone(&self.ledger),
                 stop: hurry.clone(),
-                stages: stages(config, metadata.clone(), encoder.clone(), Arc::clone(&upstream)),
+                stages,
             };
             line.spawn("worker", worker.run());
         }
@@ -201,7 +218,7 @@ impl App {
 
         let mut failures = Vec::new();
         let stop = Stop { shutdown: &shutdown, timeout: config.shutdown_timeout, hurry: &hurry };
-        wait(&mut line, stop, &self.client, &mut failures).await;
+        let deadline = wait(&mut line, stop, &self.client, &mut failures).await;
         count_rest(&self.frames, &self.ledger);
         ended.cancel();
         let side_ends = async {
@@ -211,7 +228,9 @@ impl App {
         };
         // A client of the admin server may be slow; nobody waits for it.
         let _ = tokio::time::timeout(SIDE_TIME, side_ends).await;
-        Ok(Report { ledger: self.ledger.snapshot(), failures })
+        // Last of all: what was logged until now is among them.
+        let own = own.finish(own::flush_budget(config.shutdown_timeout, deadline)).await;
+        Ok(Report { ledger: self.ledger.snapshot(), own, failures })
     }
 
     fn start_metadata(&self, side: &mut Tasks<()>, ended: &CancellationToken) -> Metadata {
@@ -278,11 +297,18 @@ struct Stop<'a> {
     hurry: &'a CancellationToken,
 }
 
-/// Waits until the line has ended by itself, after `shutdown`, or has been hurried.
-async fn wait(line: &mut Tasks<()>, stop: Stop<'_>, client: &Client, failures: &mut Vec<String>) {
+/// Waits until the line has ended by itself, after `shutdown`, or has been hurried. Tells when the timeout is over.
+async fn wait(
+    line: &mut Tasks<()>,
+    stop: Stop<'_>,
+    client: &Client,
+    failures: &mut Vec<String>,
+) -> Option<Instant> {
     let Stop { shutdown, timeout, hurry } = stop;
+    let deadline = OnceLock::new();
     let patience = async {
         shutdown.cancelled().await;
+        let _ = deadline.set(Instant::now() + timeout);
         tracing::info!(
             timeout_ms = millis(timeout),
             "stopping: no more reading, delivering what is buffered"
@@ -297,7 +323,7 @@ async fn wait(line: &mut Tasks<()>, stop: Stop<'_>, client: &Client, failures: &
     loop {
         tokio::select! {
             joined = line.join_next() => match joined {
-                None => return,
+                None => return deadline.get().copied(),
                 Some(joined) => if note(joined, failures) {
                     // Without one of its parts the line would stall or lose: deliver what is there, and end.
                     shutdown.cancel();

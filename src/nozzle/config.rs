@@ -31,6 +31,7 @@ mod layers;
 mod metadata;
 mod names;
 mod operation;
+mod own;
 mod parse;
 mod proxy;
 mod reader;
@@ -49,6 +50,7 @@ pub use hec::{DeadLetterConfig, HecConfig};
 pub use layers::Inputs;
 pub use metadata::MetadataConfig;
 pub use operation::{AdminConfig, AdminScope, LogConfig};
+pub use own::{Instance, OwnConfig};
 pub use shape::ShapeConfig;
 pub use show::{Row, render};
 pub use source::{RlpConfig, SourceChoice, SourceConfig};
@@ -101,6 +103,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// How the nozzle logs.
     pub log: LogConfig,
+    /// The nozzle's own events.
+    pub own: OwnConfig,
+    /// What the platform says of the nozzle.
+    pub instance: Instance,
     rows: Vec<Row>,
 }
 
@@ -126,9 +132,14 @@ impl Config {
     pub fn load(inputs: &Inputs) -> Result<(Self, Vec<Warning>), Faults> {
         let mut reader = Reader::new(layers::gather(inputs));
         let config = Self::read(&mut reader);
-        let (faults, warnings, rows) = reader.finish();
+        let (faults, mut warnings, rows) = reader.finish();
+        let (instance, warning) = Instance::read(inputs);
+        warnings.extend(warning);
         match config {
-            Some(config) if faults.is_empty() => Ok((Self { rows, ..config }, warnings)),
+            Some(config) if faults.is_empty() => {
+                let own = OwnConfig { memory_bytes: instance.memory_bytes, ..config.own };
+                Ok((Self { rows, own, instance, ..config }, warnings))
+            }
             _ => Err(Faults(faults)),
         }
     }
@@ -162,6 +173,7 @@ impl Config {
         let shutdown_timeout = reader.value(&SHUTDOWN_TIMEOUT, parse::duration);
         let admin = AdminConfig::read(reader);
         let log = LogConfig::read(reader);
+        let own = OwnConfig::read(reader, shape.as_ref().map(|shape| shape.index.as_str()));
         reader.unused();
         Some(Self {
             api_endpoint: api_endpoint?,
@@ -181,6 +193,8 @@ impl Config {
             shutdown_timeout: shutdown_timeout?,
             admin: admin?,
             log: log?,
+            own: own?,
+            instance: Instance::default(),
             rows: Vec::new(),
         })
     }

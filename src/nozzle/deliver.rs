@@ -134,7 +134,7 @@ impl Outbox {
 }
 
 #[allow(clippy::print_stdout, reason = "DEBUG asks for bodies on standard output")]
-fn print(batch: &Batch) {
+pub(in crate::nozzle) fn print(batch: &Batch) {
     println!("{}", String::from_utf8_lossy(batch.body()));
 }
 

@@ -56,6 +56,8 @@ reasons! {
         NoMessage = "no_message",
         /// It is a gauge without a metric.
         EmptyGauge = "empty_gauge",
+        /// It is a log line of the nozzle itself, of which too many come back.
+        OwnLines = "own_lines",
     }
 }
 
@@ -121,6 +123,8 @@ pub struct Ledger {
     truncated: AtomicU64,
     split: AtomicU64,
     left_out: AtomicU64,
+    apps_known: AtomicU64,
+    apps_unknown: AtomicU64,
     rerouted: AtomicU64,
 }
 
@@ -181,6 +185,10 @@ pub struct Intake {
     pub oversize: u64,
     /// Metrics left out of gauges that had too many, or were too large.
     pub left_out: u64,
+    /// Envelopes of apps that were known.
+    pub apps_known: u64,
+    /// Envelopes of apps that had to be looked up.
+    pub apps_unknown: u64,
 }
 
 impl Ledger {
@@ -192,10 +200,10 @@ impl Ledger {
     /// Adds what a worker saw.
     pub fn intake(&self, intake: &Intake) {
         self.received.fetch_add(intake.received, Relaxed);
-        for (counter, n) in self.filtered.iter().zip(intake.filtered) {
-            counter.fetch_add(n, Relaxed);
-        }
-        for (counter, n) in self.malformed.iter().zip(intake.malformed) {
+        let filtered = self.filtered.iter().zip(intake.filtered);
+        let malformed = self.malformed.iter().zip(intake.malformed);
+        // Mostly there is nothing to add, and each addition locks a line of memory that all workers share.
+        for (counter, n) in filtered.chain(malformed).filter(|(_, n)| *n > 0) {
             counter.fetch_add(n, Relaxed);
         }
         self.parked.fetch_add(intake.parked, Relaxed);
@@ -204,6 +212,8 @@ impl Ledger {
         self.truncated.fetch_add(intake.truncated, Relaxed);
         self.split.fetch_add(intake.split, Relaxed);
         self.left_out.fetch_add(intake.left_out, Relaxed);
+        self.apps_known.fetch_add(intake.apps_known, Relaxed);
+        self.apps_unknown.fetch_add(intake.apps_unknown, Relaxed);
         self.dropped[Drop::Oversize as usize].units.fetch_add(intake.oversize, Relaxed);
         self.encoded.add(intake.encoded);
     }
@@ -299,6 +309,8 @@ impl Ledger {
             truncated: self.truncated.load(Relaxed),
             split: self.split.load(Relaxed),
             metrics_left_out: self.left_out.load(Relaxed),
+            apps_known: self.apps_known.load(Relaxed),
+            apps_unknown: self.apps_unknown.load(Relaxed),
             rerouted: self.rerouted.load(Relaxed),
         }
     }
@@ -345,6 +357,10 @@ pub struct Snapshot {
     pub split: u64,
     /// Metrics left out of gauges that had too many, or were too large.
     pub metrics_left_out: u64,
+    /// Envelopes whose app's names were known when they came.
+    pub apps_known: u64,
+    /// Envelopes whose app had to be looked up, or could not be.
+    pub apps_unknown: u64,
     /// Delivered events that went to SPLUNK_FALLBACK_INDEX because their own index is refused.
     pub rerouted: u64,
 }

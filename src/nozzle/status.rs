@@ -12,6 +12,7 @@ use crate::hec::{self, Client, GateState};
 use crate::nozzle::deliver::{Outbox, PoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
 use crate::nozzle::metadata::{Metadata, MetadataStats};
+use crate::nozzle::own::{OwnLedger, OwnStatus};
 use crate::nozzle::queue::{FrameReceiver, QueueStatus};
 use crate::nozzle::source::{Sources, SourcesStatus};
 use crate::nozzle::upstream::Upstream;
@@ -27,6 +28,7 @@ pub struct StatusView {
     pub(super) client: Arc<Client>,
     pub(super) sources: Sources,
     pub(super) metadata: Metadata,
+    pub(super) own: Arc<OwnLedger>,
 }
 
 /// The nozzle at one moment. Serializes to JSON without any secret.
@@ -57,6 +59,8 @@ pub struct Status {
     pub source: SourcesStatus,
     /// What is known about apps.
     pub metadata: MetadataStats,
+    /// The nozzle's own events: its log lines and metrics.
+    pub own: OwnStatus,
 }
 
 impl StatusView {
@@ -78,6 +82,7 @@ impl StatusView {
             hec,
             source,
             metadata: self.metadata.stats(),
+            own: self.own.status(),
         }
     }
 

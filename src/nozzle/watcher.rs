@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::nozzle::ledger::{Drop as DropReason, Snapshot};
+use crate::nozzle::ledger::{Drop as DropReason, Filter, Snapshot};
+use crate::nozzle::own::ECHO_PER_SECOND;
 use crate::nozzle::status::{Status, StatusView};
 use crate::nozzle::upstream::Loss;
 
@@ -76,6 +77,17 @@ fn report(before: &Status, after: &Status) {
             metrics = left_out,
             next_step = "find the component that emits gauges of more than 1,000 metrics, or of megabytes",
             "metrics of very large gauges were left out"
+        );
+    }
+    let own_lines =
+        |snapshot: &Snapshot| snapshot.filtered.get(Filter::OwnLines.label()).copied().unwrap_or(0);
+    let echo = own_lines(after).saturating_sub(own_lines(before));
+    if echo > 0 {
+        tracing::warn!(
+            lines = echo,
+            per_second = ECHO_PER_SECOND,
+            next_step = "see what the nozzle logs so much of; lower LOG_LEVEL, set DEBUG to false",
+            "more log lines of the nozzle itself came back through the firehose than pass"
         );
     }
     let unenriched = after.unenriched.saturating_sub(before.unenriched);

@@ -10,6 +10,7 @@ mod demo;
 mod faults;
 mod forwarder;
 mod output;
+mod own;
 mod peers;
 pub(crate) mod process;
 mod run;

@@ -100,6 +100,13 @@ pub(super) fn render(status: &Status) -> String {
     page.gauge("nozzle_hec_open", "1 if HEC takes events.", u8::from(status.hec.gate == GateState::Open));
     endpoints(&mut page, &status.hec);
     metadata(&mut page, &status.metadata);
+    page.counter(
+        "nozzle_own_events_written_total",
+        "The nozzle's own log lines and metrics.",
+        status.own.written,
+    );
+    page.counter("nozzle_own_events_delivered_total", "Those HEC has accepted.", status.own.delivered);
+    page.counters("nozzle_own_events_dropped_total", "Those lost.", "reason", &status.own.dropped);
     page.gauge("nozzle_ready", "1 if the nozzle does its work.", u8::from(status.not_ready.is_empty()));
     page.0
 }
