@@ -21,6 +21,7 @@ mod migration;
 mod recorded;
 mod shard;
 mod shutdown;
+mod spool;
 mod verdict;
 mod watch;
 mod world;

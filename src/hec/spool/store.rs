@@ -140,9 +140,9 @@ impl Spool {
     ///
     /// # Errors
     /// The folder cannot be listed. Files that cannot be read are damaged, which is no error.
-    pub fn open(disk: impl Disk + 'static, max_bytes: u64) -> io::Result<(Self, Recovered)> {
+    pub fn open(disk: Box<dyn Disk>, max_bytes: u64) -> io::Result<(Self, Recovered)> {
         let mut spool = Self {
-            disk: Box::new(disk),
+            disk,
             max_bytes,
             segment_bytes: (max_bytes / SEGMENTS).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
             segments: VecDeque::new(),
@@ -345,11 +345,11 @@ impl Spool {
 
     /// Where the next record is. Passes over what is settled or damaged.
     fn seek(&mut self) -> io::Result<Option<(RecordId, Header)>> {
-        if let Some(id) = self.returned.last().copied() {
+        while let Some(id) = self.returned.last().copied() {
             match self.header_at(id.seq, id.at) {
                 Ok(Some(header)) => return Ok(Some((id, header))),
                 Err(error) if !self.gives_up(id.seq) => return Err(error),
-                // It was good before: what is left of its segment is all that can be said of it.
+                // It stays in the sum of its segment, which is written off in the end.
                 Ok(None) | Err(_) => drop(self.returned.pop()),
             }
         }
@@ -392,8 +392,8 @@ impl Spool {
     /// Counts a failed read; true if there were enough of them.
     fn gives_up(&mut self, seq: u64) -> bool {
         let Some(segment) = find(&mut self.segments, seq) else { return true };
-        segment.failures += 1;
-        segment.failures >= READS_MAX
+        segment.failures = (segment.failures + 1) % READS_MAX;
+        segment.failures == 0
     }
 
     /// The head at this place; `None` if there is none in order, with all of its payload.

@@ -38,7 +38,7 @@ fn times(n: u64) -> Tally {
 }
 
 fn open(disk: &MemoryDisk) -> (Spool, Recovered) {
-    Spool::open(disk.clone(), MAX_BYTES).unwrap()
+    Spool::open(Box::new(disk.clone()), MAX_BYTES).unwrap()
 }
 
 fn drain(spool: &mut Spool) -> Vec<u64> {
@@ -121,7 +121,7 @@ fn at_the_limit_the_oldest_goes_and_is_counted() {
 #[test]
 fn a_limit_that_was_lowered_holds_from_the_next_batch_on() {
     let disk = MemoryDisk::default();
-    let (mut spool, _) = Spool::open(disk.clone(), 4 * MAX_BYTES).unwrap();
+    let (mut spool, _) = Spool::open(Box::new(disk.clone()), 4 * MAX_BYTES).unwrap();
     (0..150).for_each(|n| spool.append(&batch(n, 20_000), n).unwrap());
     drop(spool);
     let (mut spool, recovered) = open(&disk);
@@ -192,13 +192,13 @@ fn a_folder_belongs_to_one_process_and_keeps_its_files() {
     let mut folder = Folder::open(&path).unwrap();
     folder.probe().unwrap();
     assert!(matches!(Folder::open(&path), Err(FolderError::InUse(_))));
-    let (mut spool, _) = Spool::open(folder, MAX_BYTES).unwrap();
+    let (mut spool, _) = Spool::open(Box::new(folder), MAX_BYTES).unwrap();
     (0..100).for_each(|n| spool.append(&batch(n, 2000), n).unwrap());
     spool.sync().unwrap();
     let stored = spool.next().unwrap().unwrap();
     spool.settle(stored.id).unwrap();
     drop(spool);
-    let (mut spool, recovered) = Spool::open(Folder::open(&path).unwrap(), MAX_BYTES).unwrap();
+    let (mut spool, recovered) = Spool::open(Box::new(Folder::open(&path).unwrap()), MAX_BYTES).unwrap();
     assert_eq!(recovered.tally, times(99));
     let mut disk_bytes = 0;
     for entry in std::fs::read_dir(&path).unwrap() {
