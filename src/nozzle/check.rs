@@ -143,11 +143,15 @@ fn spool(settings: &SpoolSettings) -> Result2 {
     let SpoolSettings { folder, max_bytes, persistent } = settings;
     let mut disk = Folder::open(folder).map_err(|error| match error {
         FolderError::InUse(_) => {
-            format!("{}; it may be the nozzle that runs: else give each one a SPOOL_DIR of its own", chain(&error))
+            format!(
+                "{}; it may be the nozzle that runs: else give each one a SPOOL_DIR of its own",
+                chain(&error)
+            )
         }
         FolderError::Io { .. } => format!("{}; let the nozzle write to SPOOL_DIR", chain(&error)),
     })?;
-    disk.probe().map_err(|error| format!("{}: {error}; let the nozzle write to SPOOL_DIR", folder.display()))?;
+    disk.probe()
+        .map_err(|error| format!("{}: {error}; let the nozzle write to SPOOL_DIR", folder.display()))?;
     let lasts = if *persistent {
         "what is there at the end is sent by the next start"
     } else {

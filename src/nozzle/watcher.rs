@@ -155,7 +155,9 @@ fn next_step(reason: &str) -> &'static str {
         Some(DropReason::SpoolFull) => {
             "splunk has been away for longer than SPOOL_MAX_BYTES bridges: see spool and hec in /status.json; give the spool more disk"
         }
-        Some(DropReason::SpoolDamaged) => "see to the disk of SPOOL_DIR: what was written there cannot be read",
+        Some(DropReason::SpoolDamaged) => {
+            "see to the disk of SPOOL_DIR: what was written there cannot be read"
+        }
         Some(DropReason::EphemeralDisk) => {
             "the disk of this container dies with it: bind a volume service and put SPOOL_DIR there"
         }

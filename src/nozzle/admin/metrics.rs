@@ -101,7 +101,11 @@ pub(super) fn render(status: &Status) -> String {
         page.gauge("nozzle_spool_capacity_bytes", "SPOOL_MAX_BYTES.", spool.max_bytes);
         let oldest = spool.oldest_seconds().unwrap_or(0);
         page.gauge("nozzle_spool_oldest_seconds", "How long the oldest batch has been there.", oldest);
-        page.gauge("nozzle_spool_working", "1 if its disk works.", u8::from(spool.open && spool.trouble.is_none()));
+        page.gauge(
+            "nozzle_spool_working",
+            "1 if its disk works.",
+            u8::from(spool.open && spool.trouble.is_none()),
+        );
     }
     streams(&mut page, &status.source);
     page.counter("nozzle_hec_requests_total", "Requests with events.", status.hec.counters.requests);

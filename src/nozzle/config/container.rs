@@ -40,7 +40,10 @@ impl Container {
         Self {
             disk_bytes: application.limits.disk.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
             instance: application.instance_index,
-            volumes: mounts.filter_map(|mount| mount.get("container_dir")?.as_str()).map(PathBuf::from).collect(),
+            volumes: mounts
+                .filter_map(|mount| mount.get("container_dir")?.as_str())
+                .map(PathBuf::from)
+                .collect(),
         }
     }
 
@@ -57,7 +60,8 @@ mod tests {
 
     #[test]
     fn the_platform_says_how_much_disk_there_is_and_what_of_it_stays() {
-        let application = r#"{"limits":{"mem":512,"disk":1024,"fds":16384},"instance_index":2,"name":"nozzle"}"#;
+        let application =
+            r#"{"limits":{"mem":512,"disk":1024,"fds":16384},"instance_index":2,"name":"nozzle"}"#;
         let services = r#"{"nfs":[{"name":"a","volume_mounts":[{"container_dir":"/nonexistent/data","mode":"rw"}]}],
             "user-provided":[{"credentials":{}}]}"#;
         let container = Container::read(application, services);

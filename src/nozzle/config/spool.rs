@@ -18,7 +18,8 @@ pub(super) fn read(reader: &mut Reader, debug: bool) -> Option<Option<SpoolSetti
     let (folder, max_bytes) = (folder?, max_bytes?);
     let container = reader.container().cloned();
     let disk_bytes = container.as_ref().and_then(|container| container.disk_bytes);
-    let by_default = disk_bytes.map_or(DEFAULT_BYTES_MAX, |bytes| DEFAULT_BYTES_MAX.min(bytes / DEFAULT_DISK_PART));
+    let by_default =
+        disk_bytes.map_or(DEFAULT_BYTES_MAX, |bytes| DEFAULT_BYTES_MAX.min(bytes / DEFAULT_DISK_PART));
     let max_bytes = max_bytes.map_or(by_default, |bytes| bytes as u64);
     let Some(folder) = folder else {
         if reader.is_given(&SPOOL_MAX_BYTES) {

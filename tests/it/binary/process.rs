@@ -238,7 +238,8 @@ impl Ledger {
             + self.count("spooled")
             + ["filtered", "dropped", "rejected"].map(|kind| self.sum(kind)).iter().sum::<u64>();
         assert_eq!(self.count("received") + self.count("recovered_from_spool"), out, "{self:?}");
-        let events = ["delivered", "dropped", "rejected", "spooled"].map(|kind| self.count(&format!("events/{kind}")));
+        let events =
+            ["delivered", "dropped", "rejected", "spooled"].map(|kind| self.count(&format!("events/{kind}")));
         let came = self.count("events/written") + self.count("events/recovered_from_spool");
         assert_eq!(came, events.iter().sum::<u64>(), "{self:?}");
     }

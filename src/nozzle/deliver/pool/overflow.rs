@@ -126,7 +126,8 @@ impl Pool {
         let mut state = self.lock();
         let mut out = std::mem::take(&mut state.overflow.left);
         let mut bytes: usize = out.iter().map(|admitted| cost(&admitted.batch)).sum();
-        while bytes < ROUND_BYTES && self.room.used_bytes() - bytes.min(self.room.used_bytes()) > self.mark() {
+        while bytes < ROUND_BYTES && self.room.used_bytes() - bytes.min(self.room.used_bytes()) > self.mark()
+        {
             let Some(oldest) = state.waiting.pop_front() else { break };
             self.count_out(&mut state, &oldest.batch);
             bytes += cost(&oldest.batch);
