@@ -35,7 +35,7 @@ mod record;
 mod store;
 
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 
 pub use self::disk::{Disk, Folder, FolderError};
 pub use self::store::{Losses, RecordId, Recovered, Spool, SpoolFigures, Stored};
