@@ -223,6 +223,7 @@ async fn a_disk_that_cannot_be_read_holds_up_nothing_live() {
     assert_eq!(world.deliver().await, [20, 21, 22]);
     world.disk.set(Faults::default());
     sleep(RETRY_EVERY).await;
+    world.rest().await;
     let rest = world.deliver().await;
     assert_eq!(first.len() + rest.len(), 20, "{rest:?}");
     assert_eq!(world.finish().await.delivered, 23);
