@@ -1,7 +1,7 @@
 //! Batches on disk: a queue in files that outlives the process.
 //!
 //! ```text
-//! append ─► [segment][segment][segment] ─► next ─► a delivery ─► settle
+//! append ─► [segment][segment][segment] ─► read ─► a delivery ─► settle
 //!              newest                oldest            └─► give_back
 //! ```
 //!

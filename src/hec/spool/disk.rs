@@ -79,7 +79,7 @@ pub enum FolderError {
     /// The file system says no.
     #[error("{path}: {error}")]
     Io {
-        /// What was to be done it to.
+        /// what it was done to.
         path: PathBuf,
         /// Why not.
         error: io::Error,

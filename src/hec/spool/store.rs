@@ -3,11 +3,17 @@
 //! Of a record only its segment's sums are kept in memory; where it stands is found by reading heads one after
 //! another. A segment found at the start is never appended to: what may be a torn write stays the last of its file.
 
+mod scan;
+mod segment;
+
 use std::collections::VecDeque;
 use std::io;
 
+use self::scan::search;
+pub use self::segment::RecordId;
+use self::segment::{Segment, blocks, find, name, number};
 use super::disk::Disk;
-use super::record::{Codec, HEADER_BYTES, Header, MAGIC, SETTLED, STATE_AT};
+use super::record::{Codec, HEADER_BYTES, Header, SETTLED, STATE_AT};
 use crate::hec::batch::{Batch, Tally};
 
 /// The limit is shared by about so many segments: so much of it goes at once when there is no more room.
@@ -15,17 +21,9 @@ const SEGMENTS: u64 = 64;
 const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 
-/// Files take whole blocks.
-const BLOCK_BYTES: u64 = 4096;
-
-/// How often the same place is tried before it counts as damaged.
-const READS_MAX: u32 = 3;
-
-/// Bytes read at once when a good head is looked for.
-const SEARCH_BYTES: usize = 64 << 10;
-
-const PREFIX: &str = "spool-";
-const SUFFIX: &str = ".seg";
+/// How often the same place is tried before it counts as damaged. Tried every few seconds, a file system that is away for
+/// some minutes costs nothing.
+const READS_MAX: u32 = 60;
 
 /// See the [module](super).
 #[derive(Debug)]
@@ -41,52 +39,6 @@ pub struct Spool {
     codec: Codec,
     losses: Losses,
     unsynced: bool,
-}
-
-#[derive(Debug, Default)]
-struct Segment {
-    seq: u64,
-    /// Up to here there are records.
-    len: u64,
-    /// What the file may have, torn writes included.
-    file_bytes: u64,
-    /// Where the next head is.
-    read_at: u64,
-    unread: Tally,
-    unread_records: u64,
-    in_flight: u64,
-    sealed: bool,
-    /// The disk did not show all of it at the start. It stays until its room is needed: the next start may see more.
-    unreadable: bool,
-    /// When the last record read, at first the first one, was written.
-    time_ms: u64,
-    /// Failed reads at `read_at`.
-    failures: u32,
-}
-
-impl Segment {
-    fn name(&self) -> String {
-        format!("{PREFIX}{:020}{SUFFIX}", self.seq)
-    }
-
-    fn is_done(&self) -> bool {
-        self.unread_records == 0 && self.in_flight == 0 && !self.unreadable
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        blocks(self.file_bytes)
-    }
-}
-
-fn blocks(bytes: u64) -> u64 {
-    bytes.next_multiple_of(BLOCK_BYTES)
-}
-
-/// A record that was read and is not settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RecordId {
-    seq: u64,
-    at: u64,
 }
 
 /// A batch out of the spool.
@@ -152,8 +104,7 @@ impl Spool {
             losses: Losses::default(),
             unsynced: false,
         };
-        let number = |name: String| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok();
-        let mut numbers: Vec<u64> = spool.disk.names()?.into_iter().filter_map(number).collect();
+        let mut numbers: Vec<u64> = spool.disk.names()?.iter().filter_map(|name| number(name)).collect();
         numbers.sort_unstable();
         spool.next_seq = numbers.last().map_or(0, |last| last + 1);
         let mut recovered = Recovered::default();
@@ -249,7 +200,7 @@ impl Spool {
     ///
     /// # Errors
     /// The disk cannot be read now. The same place is tried again, but not for ever.
-    pub fn next(&mut self) -> io::Result<Option<Stored>> {
+    pub fn read(&mut self) -> io::Result<Option<Stored>> {
         while let Some((id, header)) = self.seek()? {
             let mut payload = vec![0; header.payload_bytes()];
             let read = self.disk.read(&name(id.seq), id.at + HEADER_BYTES as u64, &mut payload);
@@ -346,7 +297,10 @@ impl Spool {
     /// Where the next record is. Passes over what is settled or damaged.
     fn seek(&mut self) -> io::Result<Option<(RecordId, Header)>> {
         while let Some(id) = self.returned.last().copied() {
-            match self.header_at(id.seq, id.at) {
+            match {
+                let len = find(&mut self.segments, id.seq).map_or(0, |segment| segment.len);
+                self.header_in(&name(id.seq), id.at, len)
+            } {
                 Ok(Some(header)) => return Ok(Some((id, header))),
                 Err(error) if !self.gives_up(id.seq) => return Err(error),
                 // It stays in the sum of its segment, which is written off in the end.
@@ -361,10 +315,10 @@ impl Spool {
                 at += 1;
                 continue;
             }
-            let next = match self.header_at(seq, read_at) {
+            let next = match self.header_in(&name(seq), read_at, len) {
                 Ok(Some(header)) if header.settled => read_at + header.record_bytes(),
                 Ok(Some(header)) => return Ok(Some((RecordId { seq, at: read_at }, header))),
-                Ok(None) => self.search(seq, read_at + 1, len),
+                Ok(None) => search(&mut *self.disk, &name(seq), read_at + 1, len),
                 Err(error) if !self.gives_up(seq) => return Err(error),
                 // The disk does not show where the next one is.
                 Err(_) => len,
@@ -396,68 +350,6 @@ impl Spool {
         segment.failures == 0
     }
 
-    /// The head at this place; `None` if there is none in order, with all of its payload.
-    fn header_at(&mut self, seq: u64, at: u64) -> io::Result<Option<Header>> {
-        let len = find(&mut self.segments, seq).map_or(0, |segment| segment.len);
-        self.header_in(&name(seq), at, len)
-    }
-
-    /// The next place with a good head, or the end.
-    fn search(&mut self, seq: u64, from: u64, len: u64) -> u64 {
-        search(&mut *self.disk, &name(seq), from, len)
-    }
-
-    /// Goes through a file found at the start.
-    fn scan(&mut self, seq: u64, recovered: &mut Recovered) -> Segment {
-        let mut segment = Segment { seq, sealed: true, ..Segment::default() };
-        let name = segment.name();
-        match self.disk.len(&name) {
-            Ok(bytes) => (segment.file_bytes, segment.len) = (bytes, bytes),
-            Err(_) => segment.unreadable = true,
-        }
-        let (mut at, file_bytes) = (0, segment.file_bytes);
-        while at < file_bytes {
-            match self.header_in(&name, at, file_bytes) {
-                Ok(Some(header)) => {
-                    if !header.settled {
-                        if segment.unread_records == 0 {
-                            (segment.read_at, segment.time_ms) = (at, header.time_ms);
-                        }
-                        segment.unread += header.tally;
-                        segment.unread_records += 1;
-                    }
-                    at += header.record_bytes();
-                }
-                Ok(None) => {
-                    let next = search(&mut *self.disk, &name, at + 1, file_bytes);
-                    if next < file_bytes {
-                        recovered.damaged_bytes += next - at;
-                    } else {
-                        recovered.torn_bytes += file_bytes - at;
-                        segment.len = at;
-                    }
-                    at = next;
-                }
-                Err(_) => {
-                    segment.unreadable = true;
-                    segment.len = at;
-                    recovered.damaged_bytes += file_bytes - at;
-                    break;
-                }
-            }
-        }
-        segment
-    }
-
-    fn header_in(&mut self, name: &str, at: u64, len: u64) -> io::Result<Option<Header>> {
-        if at + HEADER_BYTES as u64 > len {
-            return Ok(None);
-        }
-        let mut bytes = [0; HEADER_BYTES];
-        self.disk.read(name, at, &mut bytes)?;
-        Ok(Header::read(&bytes).filter(|header| at + header.record_bytes() <= len))
-    }
-
     /// Removes segments with nothing left in them. One that cannot be removed is tried again.
     fn sweep(&mut self) {
         let Self { disk, segments, unsynced, .. } = self;
@@ -468,15 +360,6 @@ impl Spool {
             !gone
         });
     }
-}
-
-fn name(seq: u64) -> String {
-    Segment { seq, ..Segment::default() }.name()
-}
-
-fn find(segments: &mut VecDeque<Segment>, seq: u64) -> Option<&mut Segment> {
-    let at = segments.binary_search_by_key(&seq, |segment| segment.seq).ok()?;
-    segments.get_mut(at)
 }
 
 fn sync(disk: &mut dyn Disk, segment: &Segment, unsynced: &mut bool) -> io::Result<()> {
@@ -504,28 +387,6 @@ fn make_room(
         segments.pop_front();
     }
     Ok(())
-}
-
-fn search(disk: &mut dyn Disk, name: &str, from: u64, len: u64) -> u64 {
-    let mut at = from;
-    let mut window = vec![0; SEARCH_BYTES];
-    while at + HEADER_BYTES as u64 <= len {
-        let bytes = usize::try_from(len - at).unwrap_or(usize::MAX).min(SEARCH_BYTES);
-        if disk.read(name, at, &mut window[..bytes]).is_err() {
-            return len;
-        }
-        let good = |place: &usize| {
-            let head = window[*place..bytes].first_chunk();
-            let header = head.filter(|head| head.starts_with(&MAGIC)).and_then(Header::read);
-            header.is_some_and(|header| at + *place as u64 + header.record_bytes() <= len)
-        };
-        if let Some(place) = (0..=bytes - HEADER_BYTES).find(good) {
-            return at + place as u64;
-        }
-        // A head may begin in what is too short for one.
-        at += (bytes - HEADER_BYTES + 1) as u64;
-    }
-    len
 }
 
 #[cfg(test)]

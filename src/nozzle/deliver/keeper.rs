@@ -7,6 +7,7 @@
 //! A job writes what has gathered while the last one was at work. It is made safe from a loss of power once a second
 //! ([`SYNC_EVERY`]); a process that is killed loses nothing that was written.
 
+mod end;
 mod job;
 mod status;
 
@@ -239,7 +240,7 @@ impl Keeper {
     }
 
     /// What there is to do now, as far as the disk seems to be able to.
-    fn next_job(&mut self) -> Job {
+    fn next_job(&self) -> Job {
         let mut job = Job::default();
         let Some(spool) = &self.spool else { return job };
         job.settled = self.desk.take_settled();
@@ -252,6 +253,7 @@ impl Keeper {
         if self.draining && self.read.is_due() {
             let reserve = |bytes| self.pool.reserve(bytes + BATCH_BYTES);
             job.place = self.next_bytes.and_then(reserve);
+            job.look = self.read.text().is_some();
         }
         job
     }
@@ -259,16 +261,17 @@ impl Keeper {
     /// Does it, and tells the pool and the ledger. False if there was no time left for that.
     async fn carry_out(&mut self, job: Job, limit: Pin<&mut impl Future<Output = ()>>) -> bool {
         let Some(spool) = self.spool.take() else { return true };
-        let Job { settled, write, place, sync } = job;
+        let Job { settled, write, place, sync, look: _ } = job;
         let (batches, places): (Vec<_>, Vec<_>) =
             write.into_iter().map(|Admitted { batch, place }| (batch, place)).unzip();
         let (is_write, is_read) = (!batches.is_empty() || sync, place.is_some());
         let now_ms = now_ms();
-        let doing = spawn_blocking(move || Done::of(spool, settled, batches, sync, is_read, now_ms));
+        let look = self.read.is_due();
+        let doing = spawn_blocking(move || Done::of(spool, settled, batches, sync, is_read, look, now_ms));
         tokio::select! {
             done = doing => {
                 let done = done.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-                self.account(done, places, place, is_write);
+                self.account(done, places, place, is_write, look);
                 true
             }
             // The thread goes on; nobody can tell how far it will come.
@@ -279,7 +282,7 @@ impl Keeper {
         }
     }
 
-    fn account(&mut self, done: Done, places: Vec<Place>, place: Option<Place>, is_write: bool) {
+    fn account(&mut self, done: Done, places: Vec<Place>, place: Option<Place>, is_write: bool, look: bool) {
         let Done { spool, unwritten, write_error, read, read_error, next_bytes } = done;
         let mut spool = spool;
         let written = places.len() - unwritten.len();
@@ -296,7 +299,7 @@ impl Keeper {
         }
         match &read_error {
             Some(error) => self.read.cannot_read(&self.settings.folder, error),
-            None if place.is_some() => self.read.can_read(),
+            None if look => self.read.can_read(),
             None => {}
         }
         if let (Some(stored), Some(mut place)) = (read, place) {
@@ -307,7 +310,7 @@ impl Keeper {
             self.pool.ready(Admitted { batch: stored.batch, place });
         }
         self.lose(spool.take_losses());
-        if read_error.is_none() {
+        if look && read_error.is_none() {
             self.next_bytes = next_bytes;
         }
         let unsynced = spool.is_unsynced();
@@ -340,57 +343,6 @@ impl Keeper {
         }
         if losses.damaged_batches > 0 {
             self.status().damaged_batches += losses.damaged_batches;
-        }
-    }
-
-    /// There is no time for what is here: it is on disk if it came from there, else lost.
-    fn give_up(&self, place: &Place) {
-        match place.ticket() {
-            Some(ticket) => {
-                ticket.keep();
-                self.ledger.spooled(place.tally());
-            }
-            None => self.ledger.dropped(DropReason::Shutdown, place.tally()),
-        }
-    }
-
-    /// The end: all that is left goes to disk, and what dies with that is counted.
-    async fn finish(&mut self, mut limit: Pin<&mut impl Future<Output = ()>>) {
-        self.end_draining();
-        loop {
-            let write = self.pool.spill_all();
-            let job = Job { settled: self.desk.take_settled(), write, place: None, sync: true };
-            if job.is_idle() {
-                break;
-            }
-            if self.spool.is_some() && self.write.is_due() {
-                self.carry_out(job, limit.as_mut()).await;
-            } else {
-                job.write.into_iter().for_each(|admitted| self.give_up(&admitted.place));
-            }
-        }
-        let last = Job { sync: self.write.is_due(), ..Job::default() };
-        if self.status().open && (self.spool.is_none() || !self.carry_out(last, limit.as_mut()).await) {
-            self.write.too_slow(&self.settings.folder);
-        }
-        if !self.settings.persistent {
-            self.clear(limit).await;
-        }
-    }
-
-    /// What is in the spool of a container at its end is lost with the container.
-    async fn clear(&mut self, limit: Pin<&mut impl Future<Output = ()>>) {
-        let spooled = self.ledger.held_by_spool();
-        self.ledger.unspooled(spooled);
-        self.ledger.dropped(DropReason::EphemeralDisk, spooled);
-        let Some(mut spool) = self.spool.take() else { return };
-        // Where the disk lives on all the same, the next start must not count it again.
-        let cleared = tokio::select! {
-            cleared = spawn_blocking(move || spool.clear()) => cleared,
-            () = limit => return,
-        };
-        if let Ok(Err(error)) = cleared {
-            self.write.failed(&self.settings.folder, &error);
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::peers::{Peers, Source, load};
-use super::process::{Command, PATIENCE, Signal, eventually};
+use super::process::{Command, Signal, eventually};
 
 /// How often it is killed in each of two tests, which run side by side.
 const KILLS: u64 = 25;
@@ -42,7 +42,7 @@ fn on_disk(folder: &Path) -> BTreeSet<u64> {
     let (mut spool, recovered) = Spool::open(Box::new(disk), 1 << 30).expect("it can be listed");
     assert_eq!(recovered.damaged_bytes, 0, "a kill damages nothing");
     let mut numbers = BTreeSet::new();
-    while let Some(stored) = spool.next().expect("it can be read") {
+    while let Some(stored) = spool.read().expect("it can be read") {
         let mut start = 0;
         for mark in stored.batch.marks() {
             let end = mark.end as usize;

@@ -43,7 +43,7 @@ fn open(disk: &MemoryDisk) -> (Spool, Recovered) {
 
 fn drain(spool: &mut Spool) -> Vec<u64> {
     let mut numbers = Vec::new();
-    while let Some(stored) = spool.next().unwrap() {
+    while let Some(stored) = spool.read().unwrap() {
         numbers.push(number(&stored.batch));
         spool.settle(stored.id).unwrap();
     }
@@ -63,7 +63,7 @@ fn what_goes_in_comes_out_in_order_also_after_a_restart() {
     assert_eq!(figures.bytes, disk.bytes());
     for n in 0..40 {
         assert!(spool.peek().unwrap().unwrap() >= 5000);
-        let stored = spool.next().unwrap().unwrap();
+        let stored = spool.read().unwrap().unwrap();
         assert_eq!(number(&stored.batch), n);
         // Settled in any order: every other one now.
         if n % 2 == 0 {
@@ -86,7 +86,7 @@ fn what_is_given_back_is_the_next() {
     let disk = MemoryDisk::default();
     let (mut spool, _) = open(&disk);
     (0..4).for_each(|n| spool.append(&batch(n, 100), n).unwrap());
-    let read: Vec<_> = (0..3).map(|_| spool.next().unwrap().unwrap().id).collect();
+    let read: Vec<_> = (0..3).map(|_| spool.read().unwrap().unwrap().id).collect();
     assert_eq!(spool.figures().tally, times(1));
     spool.settle(read[1]).unwrap();
     assert!(spool.give_back(read[2], EACH) && spool.give_back(read[0], EACH));
@@ -100,7 +100,7 @@ fn at_the_limit_the_oldest_goes_and_is_counted() {
     let (mut spool, _) = open(&disk);
     let first = {
         spool.append(&batch(0, 1000), 0).unwrap();
-        spool.next().unwrap().unwrap()
+        spool.read().unwrap().unwrap()
     };
     let mut evicted = Tally::default();
     for n in 1..200 {
@@ -143,7 +143,7 @@ fn a_disk_that_is_full_takes_nothing_loses_nothing_and_may_be_emptied() {
             let error = spool.append(&batch(9, 5000), 9).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         }
-        let stored = spool.next().unwrap().unwrap();
+        let stored = spool.read().unwrap().unwrap();
         spool.settle(stored.id).unwrap();
         assert!(spool.figures().bytes >= disk.bytes());
         disk.set(Faults::default());
@@ -159,12 +159,12 @@ fn a_place_that_cannot_be_read_is_given_up_in_the_end_and_only_that() {
     let (mut spool, _) = open(&disk);
     (0..3).for_each(|n| spool.append(&batch(n, 5000), n).unwrap());
     disk.set(Faults { read: true, ..Faults::default() });
-    assert!(spool.next().is_err() && spool.peek().is_err());
+    assert!(spool.read().is_err() && spool.peek().is_err());
     disk.set(Faults::default());
-    assert_eq!(number(&spool.next().unwrap().unwrap().batch), 0);
+    assert_eq!(number(&spool.read().unwrap().unwrap().batch), 0);
     // Without its head nothing is known of those behind it either.
     disk.set(Faults { read: true, ..Faults::default() });
-    while spool.next().is_err() {}
+    while spool.read().is_err() {}
     assert_eq!(spool.take_losses().damaged, times(2));
     disk.set(Faults::default());
     spool.append(&batch(3, 10), 3).unwrap();
@@ -181,7 +181,7 @@ fn what_cannot_be_read_at_the_start_is_left_for_the_next_one() {
     assert_eq!((recovered.batches, recovered.torn_bytes), (0, 0));
     assert!(recovered.damaged_bytes > 15_000);
     disk.set(Faults::default());
-    assert!(other.next().unwrap().is_none());
+    assert!(other.read().unwrap().is_none());
     assert_eq!(drain(&mut open(&disk).0), [0, 1, 2]);
 }
 
@@ -195,7 +195,7 @@ fn a_folder_belongs_to_one_process_and_keeps_its_files() {
     let (mut spool, _) = Spool::open(Box::new(folder), MAX_BYTES).unwrap();
     (0..100).for_each(|n| spool.append(&batch(n, 2000), n).unwrap());
     spool.sync().unwrap();
-    let stored = spool.next().unwrap().unwrap();
+    let stored = spool.read().unwrap().unwrap();
     spool.settle(stored.id).unwrap();
     drop(spool);
     let (mut spool, recovered) = Spool::open(Box::new(Folder::open(&path).unwrap()), MAX_BYTES).unwrap();
@@ -342,7 +342,7 @@ fn run(steps: Vec<Step>) {
                 model.appended += u64::from(taken);
                 model.known.insert(number, if taken { Known::There(false) } else { Known::Maybe });
             }
-            Step::Read => match spool.next() {
+            Step::Read => match spool.read() {
                 Ok(Some(stored)) => {
                     let number = number(&stored.batch);
                     let known = model.known.get_mut(&number).unwrap_or_else(|| panic!("{number} never was"));
@@ -434,7 +434,7 @@ fn end(mut spool: Spool, mut model: Model, evicted: bool, disk: &MemoryDisk) {
     disk.set(Faults::default());
     let mut seen = BTreeSet::new();
     let mut came = Vec::new();
-    while let Some(stored) = spool.next().unwrap() {
+    while let Some(stored) = spool.read().unwrap() {
         let number = number(&stored.batch);
         assert!(seen.insert(number), "{number} comes twice");
         came.push(number);

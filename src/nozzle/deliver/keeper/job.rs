@@ -15,11 +15,13 @@ pub(super) struct Job {
     /// For the batch that is to be read.
     pub(super) place: Option<Place>,
     pub(super) sync: bool,
+    /// Whether the disk can be read again.
+    pub(super) look: bool,
 }
 
 impl Job {
     pub(super) fn is_empty(&self) -> bool {
-        self.is_idle() && self.place.is_none() && !self.sync
+        self.is_idle() && self.place.is_none() && !self.sync && !self.look
     }
 
     /// Nothing is to be written.
@@ -42,13 +44,14 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// Does it. Blocks.
+    /// Does it, and takes a look at what is next if the disk can be read. Blocks.
     pub(super) fn of(
         mut spool: Box<Spool>,
         settled: Vec<RecordId>,
         batches: Vec<Batch>,
         sync: bool,
         read: bool,
+        look: bool,
         now_ms: u64,
     ) -> Self {
         let mut write_error = None;
@@ -70,18 +73,19 @@ impl Done {
         }
         let (mut stored, mut read_error) = (None, None);
         if read {
-            match spool.next() {
+            match spool.read() {
                 Ok(next) => stored = next,
                 Err(error) => read_error = Some(error),
             }
         }
-        let next_bytes = match spool.peek() {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                read_error = Some(error);
-                None
+        let mut next_bytes = None;
+        // Each failed look counts as one of the tries a place gets.
+        if look && read_error.is_none() {
+            match spool.peek() {
+                Ok(bytes) => next_bytes = bytes,
+                Err(error) => read_error = Some(error),
             }
-        };
+        }
         Self { spool, unwritten, write_error, read: stored, read_error, next_bytes }
     }
 }

@@ -230,6 +230,20 @@ async fn a_disk_that_cannot_be_read_holds_up_nothing_live() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_disk_that_could_never_be_read_is_looked_at_again() {
+    let world = World::new(true);
+    world.admit(0..4).await;
+    world.disk.set(Faults { read: true, ..Faults::default() });
+    world.admit(4..12).await;
+    assert_eq!(world.status().trouble.as_deref(), Some("the device cannot be read"));
+    world.disk.set(Faults::default());
+    sleep(RETRY_EVERY).await;
+    world.rest().await;
+    assert_eq!(world.deliver().await.len(), 12);
+    assert_eq!(world.finish().await.delivered, 12);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_damaged_is_counted_and_the_others_arrive() {
     let world = World::new(true);
     world.admit(0..20).await;
