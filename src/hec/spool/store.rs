@@ -297,10 +297,8 @@ impl Spool {
     /// Where the next record is. Passes over what is settled or damaged.
     fn seek(&mut self) -> io::Result<Option<(RecordId, Header)>> {
         while let Some(id) = self.returned.last().copied() {
-            match {
-                let len = find(&mut self.segments, id.seq).map_or(0, |segment| segment.len);
-                self.header_in(&name(id.seq), id.at, len)
-            } {
+            let len = find(&mut self.segments, id.seq).map_or(0, |segment| segment.len);
+            match self.header_in(&name(id.seq), id.at, len) {
                 Ok(Some(header)) => return Ok(Some((id, header))),
                 Err(error) if !self.gives_up(id.seq) => return Err(error),
                 // It stays in the sum of its segment, which is written off in the end.
