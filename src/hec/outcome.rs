@@ -111,9 +111,10 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// The first 256 bytes of what was refused, for a log line.
+    /// The first 256 bytes of the first event that was refused, for a log line.
     pub fn sample(&self) -> String {
-        String::from_utf8_lossy(&self.body[..self.body.len().min(SAMPLE_BYTES)]).into_owned()
+        let event = self.events().next().unwrap_or_default();
+        String::from_utf8_lossy(&event[..event.len().min(SAMPLE_BYTES)]).into_owned()
     }
 
     /// The events, one by one.

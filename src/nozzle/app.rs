@@ -217,7 +217,8 @@ impl App {
         }
 
         let mut failures = Vec::new();
-        wait(&mut line, &shutdown, times.delivering, &hurry, &mut failures).await;
+        let stop = Stop { shutdown: &shutdown, delivering: times.delivering, hurry: &hurry };
+        wait(&mut line, stop, &self.client, &mut failures).await;
         count_rest(&self.frames, &self.ledger);
         finish.cancel();
         while let Some(joined) = spooling.join_next().await {
@@ -307,20 +308,25 @@ impl EndTimes {
     }
 }
 
-/// Waits until the line has ended by itself, after `shutdown`, or has been hurried.
-async fn wait(
-    line: &mut Tasks<()>,
-    shutdown: &CancellationToken,
+/// How the end begins, and how long delivering may take then.
+#[derive(Clone, Copy)]
+struct Stop<'a> {
+    shutdown: &'a CancellationToken,
     delivering: Duration,
-    hurry: &CancellationToken,
-    failures: &mut Vec<String>,
-) {
+    hurry: &'a CancellationToken,
+}
+
+/// Waits until the line has ended by itself, after `shutdown`, or has been hurried.
+async fn wait(line: &mut Tasks<()>, stop: Stop<'_>, client: &Client, failures: &mut Vec<String>) {
+    let Stop { shutdown, delivering, hurry } = stop;
     let patience = async {
         shutdown.cancelled().await;
         tracing::info!(
             timeout_ms = millis(delivering),
             "stopping: no more reading, delivering what is buffered"
         );
+        // A pause longer than what is left of the time would be the end of all that is buffered.
+        client.hasten();
         tokio::time::sleep(delivering).await;
         tracing::warn!("time to deliver has run out: keeping or counting what is left");
         hurry.cancel();
