@@ -39,6 +39,7 @@
 //!   (`choice`), how many at once (`concurrency`), and how names are looked up (`resolve`).
 //! - `gate`: closes an endpoint that is away, busy or refuses us, and tries it with one request.
 //! - `indexes`, `reroute`: what becomes of events whose index is refused; [`dead_letter`]: of refused events.
+//! - [`spool`]: batches on disk, for callers with more than memory holds.
 //! - `token`, `tls_files`: what comes from files, and is read again when they change.
 //! - [`backoff`]: how long to wait, and when to give up.
 //! - [`compress`], `transport`: bytes.
@@ -73,6 +74,7 @@ mod probe;
 mod repair;
 pub mod reply;
 mod reroute;
+pub mod spool;
 pub mod status;
 mod tls_files;
 mod token;

@@ -93,7 +93,7 @@ impl Client {
     /// once. Dropping the future leaves nothing behind either, but then nobody has counted the
     /// batch.
     pub async fn deliver(&self, batch: Batch, stop: &CancellationToken) -> Outcome {
-        let Delivery { mut outcome, mut deferred } = self.deliver_or_defer(batch, stop).await;
+        let Delivery { mut outcome, mut deferred, .. } = self.deliver_or_defer(batch, stop).await;
         while let Some(rest) = deferred.pop() {
             let delivery = self.resume(rest, stop).await;
             outcome.add(delivery.outcome);
@@ -217,6 +217,7 @@ impl Client {
         let (outcome, rest) = repair.finish(cutoff);
         delivery.outcome.add(outcome);
         delivery.deferred.extend(rest.deferred.map(|batch| Deferred { batch, doubts }));
+        delivery.undelivered.extend(rest.undelivered);
         rest.misplaced
     }
 

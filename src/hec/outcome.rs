@@ -57,6 +57,8 @@ pub struct Delivery {
     pub outcome: Outcome,
     /// Those that have none yet; several if they are for different indexes.
     pub deferred: Vec<Deferred>,
+    /// Those that the outcome counts as undelivered, for callers that can keep them.
+    pub undelivered: Vec<Batch>,
 }
 
 /// Events that something which does not answer as a HEC does refused each by itself. Whether they are to
@@ -72,6 +74,11 @@ impl Deferred {
     #[cfg(test)]
     pub(crate) fn of(batch: Batch) -> Self {
         Self { batch, doubts: Doubts::default() }
+    }
+
+    /// The events alone, for callers that can keep them until the next start.
+    pub fn into_batch(self) -> Batch {
+        self.batch
     }
 
     /// How many they are.

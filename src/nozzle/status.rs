@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::clock::millis;
 use crate::hec::dead_letter::DeadLetterStatus;
 use crate::hec::{self, Client, GateState};
-use crate::nozzle::deliver::{Outbox, PoolStatus};
+use crate::nozzle::deliver::{Outbox, PoolStatus, SpoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
 use crate::nozzle::metadata::{Metadata, MetadataStats};
 use crate::nozzle::own::{OwnLedger, OwnStatus};
@@ -51,6 +51,8 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Batches waiting for HEC.
     pub delivery: PoolStatus,
+    /// What is on disk; nothing without SPOOL_DIR.
+    pub spool: Option<SpoolStatus>,
     /// What became of dead letters; nothing without DEAD_LETTER_DIR.
     pub dead_letters: Option<DeadLetterStatus>,
     /// The HEC: all its endpoints.
@@ -78,6 +80,7 @@ impl StatusView {
             upstream: self.upstream.get(),
             queue: self.frames.status(),
             delivery: self.outbox.status(),
+            spool: self.outbox.spool(),
             dead_letters: self.outbox.dead_letters(),
             hec,
             source,

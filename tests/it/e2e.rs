@@ -22,6 +22,7 @@ mod migration;
 mod recorded;
 mod shard;
 mod shutdown;
+mod spool;
 mod verdict;
 mod watch;
 mod world;

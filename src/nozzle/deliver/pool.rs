@@ -2,7 +2,10 @@
 //!
 //! Invariants: what waits, what is being sent and what is set aside take no more than the capacity together,
 //! counted as the memory they hold; every event that comes in leaves to a sender or is counted as
-//! dropped; the ledger counts a batch as pooled as long as its [`Place`] exists.
+//! dropped; the ledger counts a batch as pooled as long as its [`Place`] exists. What goes to disk and comes from there passes
+//! through `overflow`.
+
+mod overflow;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +14,12 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::overflow::Overflow;
+pub(super) use self::overflow::{Draining, OnDisk};
 use super::fair::Flows;
 use super::room::{Place, Room, cost, deferred_cost};
 use super::shed::{Shed, ShedApp};
+use super::ticket::Desk;
 use crate::hec::Deferred;
 use crate::hec::batch::{Batch, EventMark, Tally};
 use crate::nozzle::config::WhenFull;
@@ -50,6 +56,8 @@ pub(super) struct Pool {
     arrived: Notify,
     /// Workers that wait for room do so one after another, or large batches would never get any.
     turn: tokio::sync::Mutex<()>,
+    /// What there is to do for the spool.
+    desk: Arc<Desk>,
 }
 
 #[derive(Debug)]
@@ -62,6 +70,7 @@ struct State {
     testing: bool,
     flows: Flows,
     shed: Shed,
+    overflow: Overflow,
     closed: bool,
 }
 
@@ -84,6 +93,8 @@ pub(super) struct SetAside {
 pub(super) enum Work<'a> {
     /// A batch.
     New(Admitted),
+    /// A batch from disk.
+    Spooled(Admitted, Draining<'a>),
     /// Events that were set aside.
     Again(SetAside, Option<Test<'a>>),
 }
@@ -129,6 +140,7 @@ impl Pool {
             testing: false,
             flows: Flows::new(),
             shed: Shed::default(),
+            overflow: Overflow::default(),
             closed: false,
         };
         Self {
@@ -138,6 +150,7 @@ impl Pool {
             state: Mutex::new(state),
             arrived: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            desk: Arc::default(),
         }
     }
 
@@ -185,6 +198,7 @@ impl Pool {
             let place = self.room.take(batch.tally(), cost(&batch));
             state.waiting.push_back(Admitted { batch, place });
         }
+        self.tell_of_overflow(&state);
         None
     }
 
@@ -194,10 +208,15 @@ impl Pool {
     }
 
     /// What is to be done next: what was set aside and can be judged, else the batch that has waited
-    /// longest, else something to test with. `None` when the pool is closed and empty.
+    /// longest, or one from disk if it is their turn and fewer than `drains_max` are being sent, else something to test
+    /// with. `None` when the pool is closed and empty.
     ///
     /// Cancel safe.
-    pub(super) async fn take(&self, can_judge: impl Fn(&Deferred) -> bool) -> Option<Work<'_>> {
+    pub(super) async fn take(
+        &self,
+        drains_max: usize,
+        can_judge: impl Fn(&Deferred) -> bool,
+    ) -> Option<Work<'_>> {
         loop {
             let arrived = self.arrived.notified();
             tokio::pin!(arrived);
@@ -210,7 +229,11 @@ impl Pool {
                 if let Some(aside) = ripe.and_then(|at| state.aside.remove(at)) {
                     return Some(Work::Again(aside, None));
                 }
+                if let Some(spooled) = self.take_spooled(&mut state, drains_max) {
+                    return Some(spooled);
+                }
                 if let Some(admitted) = state.waiting.pop_front() {
+                    state.overflow.live_sent(cost(&admitted.batch));
                     self.count_out(&mut state, &admitted.batch);
                     return Some(Work::New(admitted));
                 }
@@ -220,7 +243,11 @@ impl Pool {
                     state.testing = true;
                     return Some(Work::Again(aside, Some(Test(self))));
                 }
-                if state.closed && state.aside.is_empty() && !state.testing {
+                if state.closed
+                    && state.aside.is_empty()
+                    && !state.testing
+                    && !state.overflow.is_drained_to_the_end()
+                {
                     return None;
                 }
             }
@@ -233,11 +260,13 @@ impl Pool {
         if deferred.is_empty() {
             return;
         }
+        let before = place.ticket().cloned();
         let mut state = self.lock();
         // It takes no more than before, and the lock keeps others from taking the room in between.
         place.shrink_to(0, Tally::default());
         for deferred in deferred {
             let place = self.room.take(deferred.tally(), deferred_cost(&deferred));
+            let place = place.of(before.clone());
             state.aside.push_back(SetAside { deferred, place });
         }
         drop(state);

@@ -33,9 +33,9 @@ fn admit(pool: &Pool, batch: Batch) {
 }
 
 fn take(pool: &Pool) -> Option<Admitted> {
-    match pool.take(|_| false).now_or_never()?? {
+    match pool.take(0, |_| false).now_or_never()?? {
         Work::New(admitted) => Some(admitted),
-        Work::Again(..) => panic!("nothing was set aside"),
+        Work::Again(..) | Work::Spooled(..) => panic!("nothing was set aside"),
     }
 }
 
@@ -172,7 +172,7 @@ async fn block_waits_for_room_in_turn_and_loses_nothing() {
     }
     let mut taken = 0;
     while taken < 4 * 34 {
-        let Some(Work::New(Admitted { batch, place })) = pool.take(|_| false).await else { panic!() };
+        let Some(Work::New(Admitted { batch, place })) = pool.take(0, |_| false).await else { panic!() };
         assert!(pool.status().bytes <= 25_000);
         taken += batch.len();
         ledger.delivered(batch.tally());
@@ -203,7 +203,7 @@ async fn senders_end_when_the_pool_is_closed_and_empty() {
         let pool = pool.clone();
         senders.spawn("sender", async move {
             let mut taken = 0;
-            while pool.take(|_| false).await.is_some() {
+            while pool.take(0, |_| false).await.is_some() {
                 taken += 1;
             }
             taken
@@ -235,21 +235,21 @@ fn what_is_set_aside_waits_until_it_can_be_judged_or_nothing_else_is_there() {
 
     // There is other data: that goes first.
     admit(&pool, batch(&[2], 100));
-    let other = pool.take(|_| false).now_or_never().flatten().unwrap();
+    let other = pool.take(0, |_| false).now_or_never().flatten().unwrap();
     assert!(matches!(&other, Work::New(_)));
     // Nothing else: it is tried, by one sender only.
-    let Some(Some(Work::Again(aside, Some(test)))) = pool.take(|_| false).now_or_never() else { panic!() };
+    let Some(Some(Work::Again(aside, Some(test)))) = pool.take(0, |_| false).now_or_never() else { panic!() };
     pool.set_aside(vec![deferred(&[1])], aside.place);
-    assert!(pool.take(|_| false).now_or_never().is_none(), "another one is with a sender");
+    assert!(pool.take(0, |_| false).now_or_never().is_none(), "another one is with a sender");
     drop(test);
-    let Some(Some(Work::Again(aside, Some(test)))) = pool.take(|_| false).now_or_never() else { panic!() };
+    let Some(Some(Work::Again(aside, Some(test)))) = pool.take(0, |_| false).now_or_never() else { panic!() };
     drop(test);
     pool.set_aside(vec![deferred(&[1])], aside.place);
     // It can be judged: it goes before other data.
     admit(&pool, batch(&[3], 100));
-    let Some(Some(Work::Again(aside, None))) = pool.take(|_| true).now_or_never() else { panic!() };
+    let Some(Some(Work::Again(aside, None))) = pool.take(0, |_| true).now_or_never() else { panic!() };
     pool.set_aside(Vec::new(), aside.place);
-    assert!(matches!(pool.take(|_| true).now_or_never(), Some(Some(Work::New(_)))));
+    assert!(matches!(pool.take(0, |_| true).now_or_never(), Some(Some(Work::New(_)))));
     drop(other);
     assert_eq!((pool.status().bytes, ledger.snapshot().batched), (0, 0));
 }
@@ -261,8 +261,8 @@ fn the_pool_is_not_empty_while_something_is_set_aside() {
     let first = take(&pool).unwrap();
     pool.close();
     pool.set_aside(vec![deferred(&[1])], first.place);
-    let Some(Some(Work::Again(aside, test))) = pool.take(|_| false).now_or_never() else { panic!() };
-    assert!(pool.take(|_| false).now_or_never().is_none(), "its sender may set it aside again");
+    let Some(Some(Work::Again(aside, test))) = pool.take(0, |_| false).now_or_never() else { panic!() };
+    assert!(pool.take(0, |_| false).now_or_never().is_none(), "its sender may set it aside again");
     drop((aside, test));
-    assert!(matches!(pool.take(|_| false).now_or_never(), Some(None)));
+    assert!(matches!(pool.take(0, |_| false).now_or_never(), Some(None)));
 }
