@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use self::pool::{Admitted, Pool, SetAside, Work};
 pub use self::pool::{MergeLimits, PoolStatus};
 use self::refused::Refused;
+use self::room::Place;
 pub use self::shed::ShedApp;
 use crate::hec::batch::Batch;
 use crate::hec::dead_letter::{DeadLetterStatus, DeadLetters};
-use crate::hec::{Client, Outcome};
+use crate::hec::{Client, Confirmation, Delivery, Outcome, Pending};
 use crate::nozzle::config::WhenFull;
 use crate::nozzle::ledger::{Drop as DropReason, Ledger};
 
@@ -88,26 +89,58 @@ impl Outbox {
         self.refused.status()
     }
 
-    /// Sends batches until the pool is closed and empty. After `stop` is cancelled nothing is sent
-    /// any more: what is left is counted as lost.
+    /// Sends batches until the pool is closed and empty, and all are confirmed that are to be. After `stop` is
+    /// cancelled nothing is sent any more: what is left is counted as lost, or as unconfirmed if HEC has taken it.
     pub async fn send_all(self, client: Arc<Client>, stop: CancellationToken) {
         loop {
             // What no endpoint could take yet stays in the pool, where it counts as waiting.
             let _slot = stop.run_until_cancelled(client.slot()).await;
-            let Some(work) = self.pool.take(|deferred| client.can_judge(deferred)).await else { break };
+            let Some(work) = self.next(&client, &stop).await else { break };
             let (delivery, place) = match work {
                 Work::New(Admitted { batch, place }) => (client.deliver_or_defer(batch, &stop).await, place),
                 Work::Again(SetAside { deferred, place }, _test) => {
                     (client.resume(deferred, &stop).await, place)
                 }
             };
-            self.settle(delivery.outcome).await;
-            self.pool.set_aside(delivery.deferred, place);
+            let Delivery { outcome, deferred, pending } = delivery;
+            self.settle(outcome).await;
+            for (pending, place) in self.pool.keep(deferred, pending, place) {
+                self.await_ack(pending, place);
+            }
         }
+    }
+
+    async fn next(&self, client: &Client, stop: &CancellationToken) -> Option<Work<'_>> {
+        let take = self.pool.take(|deferred| client.can_judge(deferred));
+        tokio::pin!(take);
+        tokio::select! {
+            biased;
+            work = &mut take => return work,
+            () = stop.cancelled() => {}
+        }
+        client.give_up_acks();
+        take.await
+    }
+
+    /// No sender waits for an ack: it may take minutes. The batch keeps its place.
+    fn await_ack(&self, pending: Pending, place: Place) {
+        let (pool, ledger) = (Arc::clone(&self.pool), Arc::clone(&self.ledger));
+        pending.then(move |confirmation| {
+            let again = match confirmation {
+                Confirmation::Settled(outcome) => {
+                    ledger.delivered(outcome.delivered);
+                    ledger.unconfirmed(outcome.unconfirmed);
+                    None
+                }
+                Confirmation::Again(deferred) => Some(deferred),
+            };
+            pool.confirmed(again, place);
+        });
     }
 
     async fn settle(&self, outcome: Outcome) {
         self.ledger.delivered(outcome.delivered);
+        self.ledger.unconfirmed(outcome.unconfirmed);
         self.ledger.rerouted(outcome.rerouted);
         self.ledger.dropped(DropReason::RetriesExhausted, outcome.abandoned);
         self.ledger.dropped(DropReason::Shutdown, outcome.undelivered);

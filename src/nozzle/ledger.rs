@@ -3,8 +3,8 @@
 //! Two lines hold whenever nothing is on its way into the workers, and at exit:
 //!
 //! ```text
-//! received = delivered + filtered + dropped + rejected + buffered        (envelopes)
-//! events   = envelopes that became events + fanned_out                   (events)
+//! received = delivered + unconfirmed + filtered + dropped + rejected + buffered        (envelopes)
+//! events   = envelopes that became events + fanned_out                                 (events)
 //! ```
 //!
 //! `received` counts envelopes as workers decode them (or hop over them, when whole frames are
@@ -111,6 +111,7 @@ pub struct Ledger {
     malformed: [AtomicU64; Malformed::ALL.len()],
     encoded: AtomicTally,
     delivered: AtomicTally,
+    unconfirmed: AtomicTally,
     dropped: [AtomicTally; Drop::ALL.len()],
     rejected: Mutex<BTreeMap<String, Tally>>,
     parked: AtomicI64,
@@ -246,6 +247,11 @@ impl Ledger {
         self.delivered.add(tally);
     }
 
+    /// Settles batched events that HEC has taken and nobody waits for an indexer to confirm.
+    pub fn unconfirmed(&self, tally: Tally) {
+        self.unconfirmed.add(tally);
+    }
+
     /// Counts events, delivered as well, that another index than their own had to do for.
     pub fn rerouted(&self, tally: Tally) {
         self.rerouted.fetch_add(tally.events, Relaxed);
@@ -276,6 +282,7 @@ impl Ledger {
         Snapshot {
             received: self.received.load(Relaxed),
             delivered: self.delivered.get().units,
+            unconfirmed: self.unconfirmed.get().units,
             filtered: labelled(
                 Filter::ALL.iter().map(|r| (r.label(), self.filtered[*r as usize].load(Relaxed))),
             ),
@@ -287,6 +294,7 @@ impl Ledger {
                 written: encoded.events,
                 fanned_out: encoded.events.saturating_sub(encoded.units),
                 delivered: self.delivered.get().events,
+                unconfirmed: self.unconfirmed.get().events,
                 dropped: dropped.iter().map(|(_, tally)| tally.events).sum(),
                 rejected: rejected.values().map(|tally| tally.events).sum(),
                 batched: self.open.events.load(Relaxed) + self.pooled.events.load(Relaxed),
@@ -318,8 +326,10 @@ fn labelled(rows: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<String,
 pub struct Snapshot {
     /// Envelopes that came in.
     pub received: u64,
-    /// Envelopes HEC has accepted.
+    /// Envelopes HEC has accepted and, where indexers acknowledge, an indexer has confirmed.
     pub delivered: u64,
+    /// Envelopes HEC has accepted that an indexer was to confirm, which was not waited for.
+    pub unconfirmed: u64,
     /// Envelopes left out on purpose, by reason.
     pub filtered: BTreeMap<String, u64>,
     /// Envelopes lost, by reason.
@@ -356,8 +366,10 @@ pub struct Events {
     pub written: u64,
     /// Of these, further events of an envelope that made more than one.
     pub fanned_out: u64,
-    /// Accepted by HEC.
+    /// Accepted by HEC, and confirmed where indexers acknowledge.
     pub delivered: u64,
+    /// Accepted by HEC, and to be confirmed, which was not waited for.
+    pub unconfirmed: u64,
     /// Lost.
     pub dropped: u64,
     /// Refused by HEC for what they are.
@@ -393,14 +405,15 @@ impl Snapshot {
     pub fn balance(&self) -> Result<(), Imbalance> {
         let sum = |map: &BTreeMap<String, u64>| map.values().map(|n| i128::from(*n)).sum::<i128>();
         let envelopes = i128::from(self.delivered)
+            + i128::from(self.unconfirmed)
             + sum(&self.filtered)
             + sum(&self.dropped)
             + sum(&self.rejected)
             + i128::from(self.buffered());
         check("envelopes", i128::from(self.received), envelopes)?;
         let e = &self.events;
-        let events =
-            i128::from(e.delivered) + i128::from(e.dropped) + i128::from(e.rejected) + i128::from(e.batched);
+        let settled = [e.delivered, e.unconfirmed, e.dropped, e.rejected].into_iter().map(i128::from);
+        let events = settled.sum::<i128>() + i128::from(e.batched);
         check("events", i128::from(e.written), events)
     }
 }
@@ -418,6 +431,7 @@ impl fmt::Display for Snapshot {
         writeln!(f, "ledger (envelopes)")?;
         row(f, "received", i128::from(self.received))?;
         row(f, "delivered", i128::from(self.delivered))?;
+        row(f, "unconfirmed", i128::from(self.unconfirmed))?;
         rows(f, "filtered", &self.filtered)?;
         rows(f, "dropped", &self.dropped)?;
         rows(f, "rejected", &self.rejected)?;
@@ -459,13 +473,15 @@ mod tests {
         assert_eq!(ledger.snapshot().buffered(), 7);
         ledger.dropped_undecoded(Drop::QueueFull, 5);
         ledger.unpooled(tally(9, 6));
-        ledger.delivered(tally(4, 3));
+        ledger.delivered(tally(3, 2));
+        ledger.unconfirmed(tally(1, 1));
         ledger.rejected("6", tally(1, 1));
         ledger.dropped(Drop::Shutdown, tally(4, 2));
         ledger.dropped_parked(Drop::Shutdown, 1);
         let end = ledger.snapshot();
         assert_eq!(end.balance(), Ok(()));
-        assert_eq!((end.received, end.delivered, end.lost(), end.buffered()), (15, 3, 8, 0));
+        assert_eq!((end.received, end.delivered, end.unconfirmed), (15, 2, 1));
+        assert_eq!((end.lost(), end.buffered()), (8, 0));
         assert_eq!(end.events.fanned_out, 3);
     }
 

@@ -60,6 +60,14 @@ fn report(before: &Snapshot, after: &Snapshot) {
         let next_step = next_step(&reason);
         tracing::error!(%reason, envelopes, next_step, "envelopes dropped");
     }
+    let unconfirmed = after.unconfirmed.saturating_sub(before.unconfirmed);
+    if unconfirmed > 0 {
+        tracing::warn!(
+            envelopes = unconfirmed,
+            next_step = "see hec.acks in /status.json; set HEC_ACK=off if acks are not wanted",
+            "splunk took envelopes that no indexer has confirmed"
+        );
+    }
     for (code, envelopes) in increase(&before.rejected, &after.rejected) {
         tracing::error!(%code, envelopes, next_step = "see the HEC code in docs/delivery.md", "splunk refused events for what they are");
     }
@@ -133,6 +141,7 @@ fn flow(before: &Snapshot, status: &Status) {
     tracing::info!(
         received = ledger.received.saturating_sub(before.received),
         delivered = ledger.delivered.saturating_sub(before.delivered),
+        unconfirmed = ledger.unconfirmed.saturating_sub(before.unconfirmed),
         filtered = sum(&ledger.filtered).saturating_sub(sum(&before.filtered)),
         dropped = ledger.lost().saturating_sub(before.lost()),
         rejected = sum(&ledger.rejected).saturating_sub(sum(&before.rejected)),

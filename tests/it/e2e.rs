@@ -8,6 +8,7 @@
 mod faults;
 mod flow;
 mod full;
+mod hec_acks;
 mod hec_busy;
 mod hec_certificates;
 mod hec_holds;

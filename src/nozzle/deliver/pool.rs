@@ -1,6 +1,6 @@
 //! The room between workers and senders, bounded in bytes.
 //!
-//! Invariants: what waits, what is being sent and what is set aside take no more than the capacity together,
+//! Invariants: what waits, what is being sent, what is set aside and what is to be confirmed take no more than the capacity together,
 //! counted as the memory they hold; every event that comes in leaves to a sender or is counted as
 //! dropped; the ledger counts a batch as pooled as long as its [`Place`] exists.
 
@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::fair::Flows;
-use super::room::{Place, Room, cost, deferred_cost};
+use super::room::{Place, Room, cost, deferred_cost, pending_cost};
 use super::shed::{Shed, ShedApp};
-use crate::hec::Deferred;
 use crate::hec::batch::{Batch, EventMark, Tally};
+use crate::hec::{Deferred, Pending};
 use crate::nozzle::config::WhenFull;
 use crate::nozzle::ledger::{Drop as DropReason, Ledger};
 
@@ -56,6 +56,8 @@ struct State {
     aside: VecDeque<SetAside>,
     /// Whether one of these is with a sender although it cannot be judged.
     testing: bool,
+    /// Batches that HEC has taken and an indexer has yet to confirm.
+    unconfirmed: usize,
     flows: Flows,
     shed: Shed,
     closed: bool,
@@ -102,7 +104,9 @@ pub struct PoolStatus {
     pub waiting_batches: usize,
     /// Requests set aside until other data shows whether they, or what refused them, are to blame.
     pub set_aside: usize,
-    /// Bytes of batches waiting, being sent or set aside.
+    /// Batches that HEC has taken and an indexer has yet to confirm.
+    pub awaiting_acks: usize,
+    /// Bytes of batches waiting, being sent, set aside or to be confirmed.
     pub bytes: usize,
     /// The most there has been.
     pub high_water_bytes: usize,
@@ -123,6 +127,7 @@ impl Pool {
             waiting: VecDeque::new(),
             aside: VecDeque::new(),
             testing: false,
+            unconfirmed: 0,
             flows: Flows::new(),
             shed: Shed::default(),
             closed: false,
@@ -215,7 +220,8 @@ impl Pool {
                     state.testing = true;
                     return Some(Work::Again(aside, Some(Test(self))));
                 }
-                if state.closed && state.aside.is_empty() && !state.testing {
+                // What is to be confirmed may have to be sent again.
+                if state.closed && state.aside.is_empty() && !state.testing && state.unconfirmed == 0 {
                     return None;
                 }
             }
@@ -223,20 +229,46 @@ impl Pool {
         }
     }
 
-    /// Keeps what was deferred in place of what it was part of.
-    pub(super) fn set_aside(&self, deferred: Vec<Deferred>, mut place: Place) {
-        if deferred.is_empty() {
-            return;
+    /// Keeps what was deferred, and what is to be confirmed, in place of what it was part of. Gives places to the latter;
+    /// each of them has to come back by [`Pool::confirmed`].
+    pub(super) fn keep(
+        &self,
+        deferred: Vec<Deferred>,
+        pending: Vec<Pending>,
+        mut place: Place,
+    ) -> Vec<(Pending, Place)> {
+        if deferred.is_empty() && pending.is_empty() {
+            return Vec::new();
         }
         let mut state = self.lock();
         // It takes no more than before, and the lock keeps others from taking the room in between.
         place.shrink_to(0, Tally::default());
+        let is_deferred = !deferred.is_empty();
         for deferred in deferred {
             let place = self.room.take(deferred.tally(), deferred_cost(&deferred));
             state.aside.push_back(SetAside { deferred, place });
         }
+        state.unconfirmed += pending.len();
+        let in_place = |pending: Pending| {
+            let place = self.room.take(pending.tally(), pending_cost(&pending));
+            (pending, place)
+        };
+        let pending = pending.into_iter().map(in_place).collect();
         drop(state);
-        self.arrived.notify_one();
+        if is_deferred {
+            self.arrived.notify_one();
+        }
+        pending
+    }
+
+    /// It is known what became of a batch that was to be confirmed; what has to be sent again comes back.
+    pub(super) fn confirmed(&self, again: Option<Deferred>, place: Place) {
+        let mut state = self.lock();
+        state.unconfirmed -= 1;
+        state.aside.extend(again.map(|deferred| SetAside { deferred, place }));
+        drop(state);
+        // Senders may be waiting for the last one.
+        self.arrived.notify_waiters();
     }
 
     /// Nothing will come in any more.
@@ -250,6 +282,7 @@ impl Pool {
         PoolStatus {
             waiting_batches: state.waiting.len(),
             set_aside: state.aside.len(),
+            awaiting_acks: state.unconfirmed,
             bytes: self.room.used_bytes(),
             high_water_bytes: self.room.high_water_bytes(),
             capacity_bytes: self.room.capacity_bytes(),

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::hec::Deferred;
 use crate::hec::batch::{Batch, Tally};
+use crate::hec::{Deferred, Pending};
 use crate::nozzle::ledger::Ledger;
 
 /// What a batch takes beside its body and its marks, generously.
@@ -117,4 +117,9 @@ pub(super) fn cost(batch: &Batch) -> usize {
 /// What deferred events take.
 pub(super) fn deferred_cost(deferred: &Deferred) -> usize {
     deferred.memory() + BATCH_BYTES
+}
+
+/// What events take that are to be confirmed.
+pub(super) fn pending_cost(pending: &Pending) -> usize {
+    pending.memory() + BATCH_BYTES
 }

@@ -228,7 +228,7 @@ fn what_is_set_aside_waits_until_it_can_be_judged_or_nothing_else_is_there() {
     let (pool, ledger) = pool(100_000, WhenFull::Fair);
     admit(&pool, batch(&[1; 5], 100));
     let first = take(&pool).unwrap();
-    pool.set_aside(vec![deferred(&[1, 1])], first.place);
+    drop(pool.keep(vec![deferred(&[1, 1])], Vec::new(), first.place));
     ledger.delivered(Tally { events: 3, units: 3 });
     assert_eq!((pool.status().set_aside, ledger.snapshot().batched), (1, 2));
     assert!(!pool.is_backlogged(), "it keeps nobody from sending");
@@ -239,16 +239,16 @@ fn what_is_set_aside_waits_until_it_can_be_judged_or_nothing_else_is_there() {
     assert!(matches!(&other, Work::New(_)));
     // Nothing else: it is tried, by one sender only.
     let Some(Some(Work::Again(aside, Some(test)))) = pool.take(|_| false).now_or_never() else { panic!() };
-    pool.set_aside(vec![deferred(&[1])], aside.place);
+    drop(pool.keep(vec![deferred(&[1])], Vec::new(), aside.place));
     assert!(pool.take(|_| false).now_or_never().is_none(), "another one is with a sender");
     drop(test);
     let Some(Some(Work::Again(aside, Some(test)))) = pool.take(|_| false).now_or_never() else { panic!() };
     drop(test);
-    pool.set_aside(vec![deferred(&[1])], aside.place);
+    drop(pool.keep(vec![deferred(&[1])], Vec::new(), aside.place));
     // It can be judged: it goes before other data.
     admit(&pool, batch(&[3], 100));
     let Some(Some(Work::Again(aside, None))) = pool.take(|_| true).now_or_never() else { panic!() };
-    pool.set_aside(Vec::new(), aside.place);
+    drop(pool.keep(Vec::new(), Vec::new(), aside.place));
     assert!(matches!(pool.take(|_| true).now_or_never(), Some(Some(Work::New(_)))));
     drop(other);
     assert_eq!((pool.status().bytes, ledger.snapshot().batched), (0, 0));
@@ -260,7 +260,7 @@ fn the_pool_is_not_empty_while_something_is_set_aside() {
     admit(&pool, batch(&[1; 5], 100));
     let first = take(&pool).unwrap();
     pool.close();
-    pool.set_aside(vec![deferred(&[1])], first.place);
+    drop(pool.keep(vec![deferred(&[1])], Vec::new(), first.place));
     let Some(Some(Work::Again(aside, test))) = pool.take(|_| false).now_or_never() else { panic!() };
     assert!(pool.take(|_| false).now_or_never().is_none(), "its sender may set it aside again");
     drop((aside, test));
