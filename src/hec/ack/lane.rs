@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::AckTiming;
+use super::poll::NO_ID;
 
 /// The most ids of one poll.
 const POLL_IDS_MAX: usize = 1000;
@@ -133,6 +134,17 @@ impl<T> Lane<T> {
         self.pending.values().map(|entry| entry.since).min()
     }
 
+    /// When the server last heard of the channel.
+    pub(super) fn used(&self) -> Option<Instant> {
+        self.poll.used
+    }
+
+    /// When it has to be polled to be known at all, if it was made then.
+    pub(super) fn due_first(&self, created: Instant, timing: &AckTiming) -> Option<Instant> {
+        let due = self.poll.used.map_or(created, |used| used + timing.poll_first);
+        (!self.poll.under_way).then_some(due)
+    }
+
     /// How many requests are under way.
     pub(super) fn under_way(&self) -> usize {
         self.floors.values().sum()
@@ -243,9 +255,9 @@ impl<T> Lane<T> {
         ids.sort_unstable();
         let mut ids: Vec<_> = ids.into_iter().take(most).map(|(_, _, id)| id).collect();
         ids.extend(self.late.iter().filter(|(_, late)| !late.told).map(|(id, _)| *id).take(most - ids.len()));
-        if let (true, Some(newest)) = (ids.is_empty(), self.newest) {
+        if ids.is_empty() {
             // Only to be heard of.
-            ids.push(newest);
+            ids.push(self.newest.unwrap_or(NO_ID));
         }
         self.poll.number += 1;
         self.poll.under_way = true;

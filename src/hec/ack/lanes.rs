@@ -1,7 +1,8 @@
 //! The lanes of one endpoint: which one a request goes by, and what replies and polls say of them.
 //!
 //! There is one; behind a load balancer that sets cookies there are four, so that not all goes to the server one
-//! cookie stands for. A lane that is broken, or whose channel is refused, is *retired*: it gets no new requests, and is
+//! cookie stands for. There, a lane is *cold* until a poll has brought its cookie: its first requests, sent together,
+//! would meet several servers. A lane that is broken, or whose channel is refused, is *retired*: it gets no new requests, and is
 //! polled as long as something is pending there. Fates are told after the lock is given back.
 
 mod judge;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 pub(crate) use self::judge::Reply;
 pub(crate) use self::polling::Poll;
+use super::AckTiming;
 use super::cookies::Jar;
 use super::desk::{Desk, Ticket};
 use super::lane::{Floor, Lane};
@@ -127,6 +129,19 @@ impl Lanes {
             chance: fastrand::Rng::new(),
         };
         Self { desk, place, inner: Mutex::new(inner) }
+    }
+
+    /// A question was answered that names the first channel.
+    pub(crate) fn note_cookies(&self, channel: Option<Uuid>, set_cookies: &[HeaderValue], now: Instant) {
+        if set_cookies.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.sticky = true;
+        if let Some(way) = channel.and_then(|channel| inner.way(channel)) {
+            way.jar.set(set_cookies);
+        }
+        inner.top_up(&self.desk, now);
     }
 
     /// A request is about to be sent.
@@ -254,7 +269,10 @@ impl Inner {
 
     fn least_busy(&mut self, desk: &Desk, now: Instant) -> &mut Way {
         self.top_up(desk, now);
-        let busy = |way: &&mut Way| (way.retired, way.lane.len() + way.lane.under_way());
+        let sticky = self.sticky;
+        let busy = |way: &&mut Way| {
+            (way.retired, way.is_cold(sticky), way.lane.len() + way.lane.under_way(), way.lane.used())
+        };
         let least = self.lanes.iter_mut().enumerate().min_by_key(|(_, way)| busy(way));
         let at = least.map_or(0, |(at, _)| at);
         &mut self.lanes[at]
@@ -288,6 +306,19 @@ impl Inner {
 }
 
 impl Way {
+    /// Whether a cookie is to be had first.
+    fn is_cold(&self, sticky: bool) -> bool {
+        sticky && !self.retired && !self.proven && self.jar.is_empty()
+    }
+
+    /// When it has to be polled.
+    fn due(&self, sticky: bool, timing: &AckTiming) -> Option<Instant> {
+        if self.is_cold(sticky) {
+            return self.lane.due_first(self.created, timing);
+        }
+        self.lane.due(!self.retired, timing)
+    }
+
     fn new(desk: &Desk, now: Instant) -> Self {
         Self {
             channel: Uuid::new_v4(),

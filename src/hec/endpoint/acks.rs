@@ -98,8 +98,10 @@ impl Endpoint {
             return None;
         }
         let token = self.tokens.shown();
-        let by = By { token: token.clone(), channel: lanes.channel(), cookies: None };
+        let channel = lanes.channel();
+        let by = By { token: token.clone(), channel, cookies: None };
         let polled = self.transport.poll(&[NO_ID], by, lanes.poll_timeout()).await;
+        lanes.note_cookies(channel, &polled.set_cookies, Instant::now());
         let (exchange, error) = (&polled.exchange, describe(&polled.exchange));
         let disposition = match Answer::of(exchange, polled.statuses.clone()) {
             Answer::Statuses(_) => {

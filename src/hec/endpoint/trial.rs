@@ -1,6 +1,7 @@
 //! Asking an endpoint whether it would take events, without any.
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{Endpoint, describe, signal};
 use crate::hec::classify::Disposition;
@@ -8,7 +9,7 @@ use crate::hec::compress::Wire;
 use crate::hec::gate::Signal;
 use crate::hec::probe::Probe;
 use crate::hec::reply::HecCode;
-use crate::hec::transport::{By, Exchange};
+use crate::hec::transport::{By, Exchange, Posted};
 
 /// The most tokens shown for one question: the newest, the one before, and one that has just been written.
 pub(super) const TOKENS_MAX: usize = 3;
@@ -56,7 +57,8 @@ impl Endpoint {
             let channel =
                 self.lanes.as_ref().map_or_else(|| self.learned().channel(), |lanes| lanes.channel());
             let by = By { token: token.clone(), channel, cookies: None };
-            let exchange = self.transport.post(&Wire::plain(Bytes::new()), by).await.exchange;
+            let Posted { exchange, set_cookies } = self.transport.post(&Wire::plain(Bytes::new()), by).await;
+            self.lanes.iter().for_each(|lanes| lanes.note_cookies(channel, &set_cookies, Instant::now()));
             let disposition = self.classify(&exchange);
             left -= 1;
             if left == 0 || self.judge_token(disposition, &token).await != Disposition::FreshToken {

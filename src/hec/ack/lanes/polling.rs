@@ -50,12 +50,15 @@ impl Lanes {
     pub(crate) fn begin_polls(self: &Arc<Self>, now: Instant) -> Vec<Poll> {
         let timing = self.desk.config.timing;
         let mut polls = Vec::new();
-        for way in &mut self.lock().lanes {
-            if way.lane.due(!way.retired, &timing).is_some_and(|due| due <= now) {
+        let mut inner = self.lock();
+        let sticky = inner.sticky;
+        for way in &mut inner.lanes {
+            if way.due(sticky, &timing).is_some_and(|due| due <= now) {
                 let (lanes, channel, cookies) = (Arc::clone(self), way.channel, way.jar.header());
                 polls.push(Poll { lanes, channel, cookies, ids: way.lane.begin_poll(now), answered: false });
             }
         }
+        drop(inner);
         self.desk.count(|counters| counters.polls += polls.len() as u64);
         polls
     }
@@ -68,9 +71,9 @@ impl Lanes {
     /// When something is to be done: a poll, or giving up.
     pub(crate) fn due(&self) -> Option<Instant> {
         let (timing, timeout) = (self.desk.config.timing, self.desk.config.timeout);
-        let lanes = &self.lock().lanes;
-        let polls = lanes.iter().filter_map(|way| way.lane.due(!way.retired, &timing));
-        let ends = lanes.iter().filter_map(|way| Some(way.lane.oldest()? + timeout));
+        let inner = self.lock();
+        let polls = inner.lanes.iter().filter_map(|way| way.due(inner.sticky, &timing));
+        let ends = inner.lanes.iter().filter_map(|way| Some(way.lane.oldest()? + timeout));
         polls.chain(ends).min()
     }
 

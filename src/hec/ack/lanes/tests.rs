@@ -236,15 +236,20 @@ fn cookies_go_with_their_lane_and_there_are_several_then() {
     note(lanes.taken(&first, Reply { set_cookies: &set, ..reply(0) }, now), 0, &fates);
     let channel = first.channel;
     drop(first);
+    assert!((0..8).all(|_| lanes.begin(now).channel == channel), "the others have no cookie yet");
+    for (node, poll) in ('b'..).zip(lanes.begin_polls(now)) {
+        let answer = all_false(&poll);
+        poll.ended(&answer, "", &cookie(&node.to_string()), now);
+    }
     let passes = [(); 12].map(|()| lanes.begin(now));
     let mut channels: Vec<_> = passes.iter().map(|pass| pass.channel).collect();
     channels.sort_unstable();
     channels.dedup();
     assert_eq!(channels.len(), LANES_STICKY);
-    for pass in &passes {
-        let cookies = pass.cookies.as_ref().map(|cookies| cookies.to_str().unwrap());
-        assert_eq!(cookies, (pass.channel == channel).then_some("node=a"));
-    }
+    let mut cookies: Vec<_> = passes.iter().map(|pass| pass.cookies.clone().unwrap()).collect();
+    cookies.sort_unstable();
+    cookies.dedup();
+    assert_eq!(cookies, ["node=a", "node=b", "node=c", "node=d"]);
 }
 
 #[test]
