@@ -137,7 +137,7 @@ fn an_answer_that_failed_denies_nothing() {
     poll(&mut lane, &[(0, false)], start);
     let ids = lane.begin_poll(start);
     lane.failed(&ids, start, &TIMING, EVEN);
-    assert_eq!(lane.expire(SECOND, start + SECOND, &TIMING)[0].denied, false);
+    assert!(!lane.expire(SECOND, start + SECOND, &TIMING)[0].denied);
 }
 
 #[test]
