@@ -17,8 +17,8 @@
 //!   [`Settings::rate_per_second`] calls per second;
 //! - an answer once known is served while it is being renewed; a failure never replaces it, nor does
 //!   the end of the app: its last lines still get its names;
-//! - a failure is never taken for absence: only Cloud Controller's own "not found" makes an app
-//!   [`Lookup::Missing`];
+//! - a failure is never taken for absence: only Cloud Controller's own "not found", or a complete answer
+//!   without it, makes an app [`Lookup::Missing`];
 //! - while the Cloud Controller counts as away nobody is told to wait;
 //! - no index an app asks for is longer than 255 bytes or holds control characters.
 //!
@@ -32,6 +32,7 @@ mod outage;
 mod pacer;
 mod places;
 mod record;
+mod sparse;
 mod stats;
 mod store;
 mod table;
@@ -136,6 +137,8 @@ struct Shared {
     wait: Duration,
     table: Table,
     queues: Queues,
+    /// Apps out of the queue of environments, to choose the next one from.
+    window: Mutex<Vec<Arc<str>>>,
     controller: CloudController,
     list: Mutex<ListStats>,
     changes: Mutex<ChangeStats>,
@@ -145,6 +148,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn window(&self) -> MutexGuard<'_, Vec<Arc<str>>> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn list(&self) -> MutexGuard<'_, ListStats> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,6 +200,7 @@ impl Metadata {
             wait: settings.wait,
             table,
             queues: Queues { names, environments },
+            window: Mutex::default(),
             controller: CloudController::new(foundation, rate, timing.retry.brief),
             list: Mutex::default(),
             changes: Mutex::default(),

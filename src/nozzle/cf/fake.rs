@@ -220,10 +220,14 @@ impl Script {
         let size = size.min(self.page_size);
         let wanted =
             |guid: &str| query.get("guids").is_none_or(|guids| guids.split(',').any(|one| one == guid));
-        let listed: Vec<_> = self.apps.iter().filter(|(guid, app)| !app.unlisted && wanted(guid)).collect();
+        let wanted: Vec<_> = self.apps.iter().filter(|(guid, _)| wanted(guid)).collect();
+        let listed: Vec<_> = wanted.iter().filter(|(_, app)| !app.unlisted).collect();
         let page: Vec<_> = listed.iter().skip((number - 1) * size).take(size).collect();
         let mut body = json!({
-            "pagination": {"total_results": listed.len(), "total_pages": listed.len().div_ceil(size).max(1)},
+            // One that is not shown is counted all the same: then the answer is not complete.
+            "pagination": {"total_results": wanted.len(), "total_pages": listed.len().div_ceil(size).max(1),
+                // Nobody is to follow it: the token is not for that host.
+                "next": {"href": "http://localhost:1/v3/apps?page=2"}},
             "resources": page.iter().map(|(guid, app)| resource(guid, app)).collect::<Vec<_>>(),
         });
         if include {

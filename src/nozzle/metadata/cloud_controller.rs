@@ -8,27 +8,34 @@
 //! Answers are read tolerantly: what is absent or null is empty, what is not needed is skipped.
 
 mod answers;
+mod count;
 mod error;
 mod reply;
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use http::header::DATE;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use url::Url;
 
 use self::answers::{AnyResource, Variables};
 pub(super) use self::answers::{
     AppAnswer, AppResource, Dated, Included, OrgResource, Page, Read, SpaceResource,
 };
+pub(super) use self::count::Call;
+use self::count::{CALL_KINDS, UnderWay};
 pub(super) use self::error::CallError;
 use self::reply::read_aside;
 use super::moment::Moment;
 use super::outage::Outage;
-use super::pacer::{Pacer, Purpose};
+use super::pacer::Pacer;
+use super::sparse::Sparse;
+use crate::clock::millis;
 use crate::nozzle::cf::http::{Reply, shown};
 use crate::nozzle::cf::root::below;
 use crate::nozzle::cf::{CfError, Foundation, retry_after};
@@ -42,29 +49,11 @@ const THROTTLED_PAUSE: Duration = Duration::from_secs(5);
 /// A longer pause is not believed; asking once more is cheap.
 const THROTTLED_PAUSE_MAX: Duration = Duration::from_secs(300);
 
-/// The kinds of calls, as counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Call {
-    /// One app.
-    App,
-    /// A few apps by their guids.
-    Batch,
-    /// A page of all apps.
-    List,
-    /// What has changed, and when anything changed last.
-    Changes,
-    Environment,
-    Space,
-    Organization,
-    Probe,
-}
-
-const CALL_KINDS: usize = Call::Probe as usize + 1;
-
-impl Call {
-    fn purpose(self) -> Purpose {
-        if self == Self::Environment { Purpose::Environment } else { Purpose::Names }
-    }
+/// What went wrong last, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) error: String,
+    pub(super) next_step: &'static str,
 }
 
 /// Cloud Controller, with everything that bounds its use.
@@ -79,6 +68,11 @@ pub(super) struct CloudController {
     under_way: AtomicU64,
     failures: AtomicU64,
     throttled: AtomicU64,
+    throttled_log: Sparse,
+    /// The last call that failed.
+    fault: Mutex<Option<Fault>>,
+    /// The date of the last answer.
+    date: Mutex<Option<Moment>>,
     /// Whether `include` has been refused; then it is not tried again.
     without_include: AtomicBool,
 }
@@ -94,6 +88,9 @@ impl CloudController {
             under_way: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
+            throttled_log: Sparse::default(),
+            fault: Mutex::default(),
+            date: Mutex::default(),
             without_include: AtomicBool::new(false),
         }
     }
@@ -184,15 +181,13 @@ impl CloudController {
     }
 
     /// Finds out whether Cloud Controller is back; what it answers does not matter.
-    pub(super) async fn probe(&self) {
+    pub(super) async fn probe(&self) -> Result<(), CallError> {
         let probe = async {
             let mut url = self.url(Call::Probe, &["apps"]).await?;
             url.query_pairs_mut().append_pair("per_page", "1");
             self.get::<Page<AnyResource>>(Call::Probe, url).await
         };
-        if let Err(error) = probe.await {
-            tracing::debug!(%error, "the cloud controller is still away");
-        }
+        probe.await.map(drop)
     }
 
     /// How often this kind of call has been made.
@@ -215,6 +210,16 @@ impl CloudController {
         self.throttled.load(Ordering::Relaxed)
     }
 
+    /// The date of the last answer, if it had one.
+    pub(super) fn date(&self) -> Option<Moment> {
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last call that failed, whether or not one was answered since.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn url(&self, call: Call, segments: &[&str]) -> Result<Url, CallError> {
         if let Some(root) = self.foundation.known_root() {
             return Ok(below(&root.cloud_controller, segments));
@@ -225,9 +230,10 @@ impl CloudController {
         match self.foundation.root().await {
             Ok(root) => Ok(below(&root.cloud_controller, segments)),
             Err(error) => {
+                let error = CfError::from(error).into();
                 self.failures.fetch_add(1, Ordering::Relaxed);
-                self.outage.failed();
-                Err(CfError::from(error).into())
+                self.no_answer(&error);
+                Err(error)
             }
         }
     }
@@ -278,12 +284,15 @@ impl CloudController {
                     self.pacer.hold(pause);
                     self.outage.held(pause);
                     self.outage.answered();
-                    (CallError::Failed { url: shown(&url), status: 429 }, Some(Duration::ZERO))
+                    let error = CallError::Failed { url: shown(&url), status: 429 };
+                    self.throttle(&error, pause);
+                    (error, Some(Duration::ZERO))
                 }
                 // The token will be replaced.
                 Ok(Reply { status: StatusCode::UNAUTHORIZED, .. }) => {
-                    self.outage.failed();
-                    (CallError::Failed { url: shown(&url), status: 401 }, Some(Duration::ZERO))
+                    let error = CallError::Failed { url: shown(&url), status: 401 };
+                    self.no_answer(&error);
+                    (error, Some(Duration::ZERO))
                 }
                 Ok(reply) => match read_aside(&url, reply).await {
                     Ok(answer) => {
@@ -292,17 +301,20 @@ impl CloudController {
                     }
                     // Cloud Controller itself, and nothing in between, has said so.
                     Err(error) if error.is_lasting() => {
+                        if !matches!(error, CallError::NotFound { .. }) {
+                            self.note(&error);
+                        }
                         self.outage.answered();
                         (error, None)
                     }
                     Err(error) => {
-                        self.outage.failed();
+                        self.no_answer(&error);
                         (error, Some(self.retry_pause * attempt))
                     }
                 },
                 Err(CallError::Away) => (CallError::Away, None),
                 Err(error) => {
-                    self.outage.failed();
+                    self.no_answer(&error);
                     let again = error.is_brief().then(|| self.retry_pause * attempt);
                     (error, again)
                 }
@@ -317,6 +329,28 @@ impl CloudController {
         }
     }
 
+    /// The error is none that the API itself has answered with.
+    fn no_answer(&self, error: &CallError) {
+        self.note(error);
+        self.outage.failed();
+    }
+
+    fn note(&self, error: &CallError) {
+        let fault = Fault { error: error.to_string(), next_step: error.next_step() };
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
+    fn throttle(&self, error: &CallError, pause: Duration) {
+        self.note(error);
+        if let Some(unlogged) = self.throttled_log.turn(Instant::now()) {
+            tracing::warn!(
+                %error, pause_ms = millis(pause), unlogged,
+                next_step = error.next_step(),
+                "the cloud controller asks for a pause: nothing is looked up meanwhile"
+            );
+        }
+    }
+
     /// One try: a reply of any status.
     async fn attempt(&self, call: Call, url: &Url) -> Result<Reply, CallError> {
         self.permit(call).await?;
@@ -326,25 +360,11 @@ impl CloudController {
         self.calls[call as usize].fetch_add(1, Ordering::Relaxed);
         let reply = self.foundation.http().get(url, Some(token.header()), BODY_BYTES_MAX).await;
         let reply = reply.map_err(CfError::from)?;
+        let date = reply.headers.get(DATE).and_then(|date| Moment::of_http_date(date.to_str().ok()?));
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) = date;
         if reply.status == StatusCode::UNAUTHORIZED {
             tokens.invalidate(&token);
         }
         Ok(reply)
-    }
-}
-
-/// Counts a request for as long as it lasts.
-struct UnderWay<'a>(&'a AtomicU64);
-
-impl<'a> UnderWay<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -14,11 +14,12 @@ use std::time::Duration;
 use async_channel::Receiver;
 use futures_util::future::{join_all, join5};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use uuid::Uuid;
 
 use self::changes::Marks;
 use self::log::Log;
 use super::app::Facts;
-use super::cloud_controller::{AppResource, CallError, Included};
+use super::cloud_controller::{AppResource, CallError, Fault, Included};
 use super::places::Places;
 use super::store::Store;
 use super::{ENVIRONMENT_READS_MAX, NAME_LOOK_UPS_MAX, Settings, Shared};
@@ -146,7 +147,8 @@ impl Engine {
     fn learn(&self, apps: Vec<AppResource>, included: Included, pass: Option<u32>) -> usize {
         self.learn_places(included);
         let now = Instant::now();
-        let apps = apps.into_iter().map(|app| {
+        // An id that is none of an app would never be asked for.
+        let apps = apps.into_iter().filter(|app| Uuid::try_parse(&app.guid).is_ok()).map(|app| {
             let mut facts = app.facts();
             self.check_label(&app.guid, &facts);
             self.places.fill_known(&mut facts, now);
@@ -190,14 +192,18 @@ impl Engine {
         loop {
             outage.until(true).await;
             let since = Instant::now();
+            let Fault { error, next_step } = self.shared.controller.fault().unwrap_or_default();
             tracing::warn!(
-                next_step = "see the errors before; look at the API and UAA, and at the network between",
+                error,
+                next_step,
                 "the cloud controller does not answer: events of unknown apps go out at once, without names, index or muting of their own"
             );
             self.shared.table.tell(false);
             while outage.is_away() {
                 sleep(self.timing.probe.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
-                self.shared.controller.probe().await;
+                if let Err(error) = self.shared.controller.probe().await {
+                    self.log.away(&error, since.elapsed());
+                }
             }
             self.shared.table.retry_all(Instant::now());
             tracing::info!(away_ms = millis(since.elapsed()), "the cloud controller answers again");

@@ -46,6 +46,17 @@ impl Moment {
         Self(self.0.saturating_add(1))
     }
 
+    /// The moment of an HTTP date.
+    pub(super) fn of_http_date(text: &str) -> Option<Self> {
+        let date = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i64::try_from(date.as_secs()).ok().map(Self)
+    }
+
+    /// So many seconds later.
+    pub(super) fn plus(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+
     /// So many seconds earlier.
     pub(super) fn minus(self, seconds: i64) -> Self {
         Self(self.0.saturating_sub(seconds))
@@ -70,6 +81,18 @@ impl fmt::Display for Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_http_date_is_a_moment() {
+        for (text, expected) in [
+            ("Tue, 29 Feb 2000 12:34:56 GMT", Some("2000-02-29T12:34:56Z")),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some("1994-11-06T08:49:37Z")),
+            ("2000-02-29T12:34:56Z", None),
+            ("", None),
+        ] {
+            assert_eq!(Moment::of_http_date(text).map(|moment| moment.to_string()).as_deref(), expected);
+        }
+    }
 
     #[test]
     fn moments_are_read_and_written() {

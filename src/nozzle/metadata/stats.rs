@@ -46,6 +46,8 @@ pub struct MetadataStats {
     pub failures: u64,
     /// Calls answered with 429.
     pub throttled: u64,
+    /// The last call that failed, whether or not one was answered since.
+    pub last_error: Option<String>,
     /// The list of all apps.
     pub list: ListStats,
     /// What has changed since.
@@ -140,7 +142,7 @@ pub(super) fn collect(shared: &Shared) -> MetadataStats {
         unavailable: census.unavailable,
         pending: census.pending,
         queued: shared.queues.names.len(),
-        environments_queued: shared.queues.environments.len(),
+        environments_queued: shared.queues.environments.len() + shared.window().len(),
         queue_full: shared.table.queue_full(),
         evicted: shared.table.evicted(),
         indexes_refused: shared.indexes_refused.load(Ordering::Relaxed),
@@ -157,6 +159,7 @@ pub(super) fn collect(shared: &Shared) -> MetadataStats {
         },
         failures: controller.failures(),
         throttled: controller.throttled(),
+        last_error: controller.fault().map(|fault| fault.error),
         list: *shared.list(),
         changes: *shared.changes(),
         file: *shared.file(),

@@ -10,7 +10,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -77,7 +77,11 @@ from_redb! { DatabaseError TransactionError TableError StorageError CommitError 
 /// The open file.
 #[derive(Debug)]
 pub(super) struct Store {
-    database: Database,
+    path: PathBuf,
+    identity: String,
+    /// `None` after a failure: the library does nothing more with a file it could not write once, even
+    /// if there is room on the disk again.
+    database: Mutex<Option<Database>>,
 }
 
 /// What a file is, by its first bytes.
@@ -87,6 +91,8 @@ enum Kind {
     Ours,
     GoNozzle,
     Other,
+    /// A device or a pipe, which may be there for others.
+    NoFile,
 }
 
 type Apps = Vec<(Arc<str>, Record)>;
@@ -98,8 +104,10 @@ impl Store {
     pub(super) fn open(path: &Path, api: &str, apps_max: usize) -> Result<(Self, Apps), StoreError> {
         let identity = format!("form {FORM} of {api}");
         let io_error = |error| StoreError::Io { path: path.into(), error };
+        // A link is to stay one: its target is replaced.
+        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let fault: String = match kind(path).map_err(io_error)? {
-            Kind::Other => return Err(StoreError::NotOurs { path: path.into() }),
+            Kind::Other | Kind::NoFile => return Err(StoreError::NotOurs { path: path.into() }),
             Kind::GoNozzle => "it is the go nozzle's".into(),
             Kind::Empty | Kind::Ours => match guarded(path, &identity, apps_max) {
                 Ok(opened) => return Ok(opened),
@@ -122,18 +130,29 @@ impl Store {
 
     /// Writes apps; removes those without a record. All or nothing.
     pub(super) fn write(&self, apps: &[(Arc<str>, Option<Record>)]) -> Result<(), FileError> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut table = transaction.open_table(APPS)?;
-            for (id, record) in apps {
-                match record {
-                    Some(record) => drop(table.insert(&**id, record.write()?.as_slice())?),
-                    None => drop(table.remove(&**id)?),
-                }
+        let mut place = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match place.take() {
+            Some(database) => database,
+            None => connect(&self.path, &self.identity)?,
+        };
+        write(&database, apps)?;
+        *place = Some(database);
+        Ok(())
+    }
+}
+
+fn write(database: &Database, apps: &[(Arc<str>, Option<Record>)]) -> Result<(), FileError> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(APPS)?;
+        for (id, record) in apps {
+            match record {
+                Some(record) => drop(table.insert(&**id, record.write()?.as_slice())?),
+                None => drop(table.remove(&**id)?),
             }
         }
-        Ok(transaction.commit()?)
     }
+    Ok(transaction.commit()?)
 }
 
 /// Opens the file in a thread of its own: a file that is damaged in a way nobody has thought of may
@@ -144,6 +163,19 @@ fn guarded(path: &Path, identity: &str, apps_max: usize) -> Result<(Store, Apps)
 }
 
 fn open(path: &Path, identity: &str, apps_max: usize) -> Result<(Store, Apps), FileError> {
+    let database = connect(path, identity)?;
+    let mut reader = Reader::default();
+    let mut apps = Vec::new();
+    for entry in database.begin_read()?.open_table(APPS)?.iter()?.take(apps_max) {
+        let (id, record) = entry?;
+        apps.push((Arc::from(id.value()), reader.read(record.value())?));
+    }
+    let database = Mutex::new(Some(database));
+    Ok((Store { path: path.to_owned(), identity: identity.to_owned(), database }, apps))
+}
+
+/// Opens or creates the file, if it is of this identity.
+fn connect(path: &Path, identity: &str) -> Result<Database, FileError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -158,20 +190,12 @@ fn open(path: &Path, identity: &str, apps_max: usize) -> Result<(Store, Apps), F
         drop(transaction.open_table(APPS)?);
         transaction.commit()?;
     }
-    let transaction = database.begin_read()?;
-    let about = transaction.open_table(ABOUT)?.get(IDENTITY)?;
+    let about = database.begin_read()?.open_table(ABOUT)?.get(IDENTITY)?;
     let found = about.map(|found| found.value().to_owned()).unwrap_or_default();
     if found != identity {
         return Err(FileError::Other { found, expected: identity.to_owned() });
     }
-    let mut reader = Reader::default();
-    let mut apps = Vec::new();
-    for entry in transaction.open_table(APPS)?.iter()?.take(apps_max) {
-        let (id, record) = entry?;
-        apps.push((Arc::from(id.value()), reader.read(record.value())?));
-    }
-    drop(transaction);
-    Ok((Store { database }, apps))
+    Ok(database)
 }
 
 fn kind(path: &Path) -> io::Result<Kind> {
@@ -180,10 +204,14 @@ fn kind(path: &Path) -> io::Result<Kind> {
     /// What a file of BoltDB has behind the head of its first page, in little-endian order.
     const BOLT: [u8; 4] = 0xED0C_DAED_u32.to_le_bytes();
     const BOLT_AT: u64 = 16;
-    let mut file = match File::open(path) {
+    // Not even opened: that may wait for ever, or do something.
+    match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kind::Empty),
-        opened => opened?,
-    };
+        Ok(found) if !found.is_file() && !found.is_dir() => return Ok(Kind::NoFile),
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    let mut file = File::open(path)?;
     let mut start = Vec::new();
     (&mut file).take(4).read_to_end(&mut start)?;
     if start.is_empty() {

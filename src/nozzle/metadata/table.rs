@@ -119,6 +119,7 @@ impl Table {
     pub(super) fn lookup(&self, id: &str, now: Instant, hopeless: bool, queues: &Queues) -> Lookup {
         if let Some(entry) = self.read().entries.get(id) {
             entry.stamp(self.tick(now));
+            entry.count();
             let Answer { lookup, want } = entry.answer(now, &self.rules);
             let Some(want) = want.filter(|_| !hopeless) else {
                 return if hopeless { lookup.at_once() } else { lookup };
@@ -173,6 +174,15 @@ impl Table {
     /// Whether an environment that was queued is still to be read.
     pub(super) fn needs_environment(&self, id: &str, now: Instant) -> bool {
         self.read().entries.get(id).is_some_and(|entry| entry.needs_environment(now, &self.rules))
+    }
+
+    /// Which of these apps events have asked for most since they wait.
+    pub(super) fn busiest(&self, ids: &[Arc<str>]) -> Option<usize> {
+        let inner = self.read();
+        let asks = |id: &Arc<str>| inner.entries.get(id).map_or(0, Entry::asks);
+        // The first of those that are alike has waited longest.
+        let of = ids.iter().map(asks).enumerate().rev();
+        of.max_by_key(|(_, asks)| *asks).map(|(place, _)| place)
     }
 
     /// Takes the result of a look-up.

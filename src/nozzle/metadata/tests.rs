@@ -1,7 +1,9 @@
 //! The whole of the metadata against a Cloud Controller on a real socket.
 
+mod environment;
 mod foundation;
 mod golden;
+mod trouble;
 
 use std::collections::VecDeque;
 
@@ -162,26 +164,6 @@ async fn the_list_answers_without_single_calls() {
 }
 
 #[tokio::test]
-async fn a_page_that_fails_is_read_again_and_the_others_are_not() {
-    let rig = Rig::start(settings(), |fake| {
-        for n in 0..5 {
-            fake.add(&format!("{n}{}", &A[1..]), "app");
-        }
-        let mut script = fake.script();
-        script.page_size = 1;
-        // Beyond what is tried again within the call.
-        let page_2_fails = VecDeque::from([(200, None), (503, None), (503, None), (503, None), (503, None)]);
-        script.failures.insert("/v3/apps".into(), page_2_fails);
-    })
-    .await;
-    let list = rig.listed().await;
-    assert_eq!((list.pages, list.apps), (5, 5));
-    assert_eq!(rig.fake.calls("/v3/apps?"), 9, "four failed");
-    assert_eq!(rig.metadata.stats().known, 5);
-    assert_eq!(rig.metadata.stats().outages, 0);
-}
-
-#[tokio::test]
 async fn apps_that_queue_up_are_looked_up_together() {
     let rig = Rig::start_without_list(settings(), |fake| {
         for n in 0..5 {
@@ -202,43 +184,27 @@ async fn apps_that_queue_up_are_looked_up_together() {
 }
 
 #[tokio::test]
+async fn many_ids_that_are_none_of_apps_cost_few_calls() {
+    const IDS: usize = 2_000;
+    let id = |n: usize| format!("{n:08x}{}", &A[8..]);
+    let rig = Rig::start_without_list(settings(), |_| {}).await;
+    for n in 0..IDS {
+        rig.metadata.lookup(&id(n));
+    }
+    let upper = A.to_uppercase();
+    rig.metadata.lookup(&upper);
+    let stats = rig.until(|rig| Some(rig.metadata.stats()).filter(|stats| stats.missing == IDS + 1)).await;
+    assert!(stats.calls.apps + stats.calls.batches <= 50, "{stats:?}");
+    assert_eq!(rig.fake.calls(&format!("/v3/apps/{upper}")), 1, "another spelling is asked for as it is");
+}
+
+#[tokio::test]
 async fn look_ups_do_not_wait_for_the_list() {
     let rig = Rig::start_without_list(settings(), |fake| fake.add(A, "a")).await;
     assert_eq!(&*known(&rig.settled(A).await).names.app, "a");
     assert_eq!(rig.metadata.stats().list.pages, 0);
     rig.fake.release();
     assert_eq!(rig.listed().await.apps, 1);
-}
-
-#[tokio::test]
-async fn trouble_is_not_taken_for_absence_and_passes() {
-    let path = format!("/v3/apps/{A}");
-    // 404 without Cloud Controller's own code comes from a router in front of it.
-    for status in [500, 502, 404, 403] {
-        let rig = Rig::start_without_list(settings(), |fake| {
-            fake.add(A, "a");
-            // As often as it is tried within the call, but for a refusal, which is not tried again.
-            let tries = if status == 403 { 1 } else { 3 };
-            fake.script().failures.insert(path.clone(), VecDeque::from(vec![(status, None); tries]));
-        })
-        .await;
-        let first = rig.settled(A).await;
-        assert!(matches!(first, Lookup::Unavailable), "{status}: {first:?}");
-        let app = rig.known(A, |_| true).await;
-        assert_eq!(&*app.names.app, "a");
-        assert_eq!(rig.fake.calls(&path), if status == 403 { 2 } else { 4 });
-        assert_eq!(rig.metadata.stats().failures, 1);
-    }
-}
-
-#[tokio::test]
-async fn an_api_that_comes_late_is_found() {
-    let rig = Rig::start(settings(), |fake| {
-        fake.add(A, "a");
-        fake.script().failures.insert("/".into(), VecDeque::from([(503, None); 4]));
-    })
-    .await;
-    assert_eq!(&*rig.known(A, |_| true).await.names.app, "a");
 }
 
 #[tokio::test]
@@ -263,92 +229,6 @@ async fn an_id_that_is_not_a_guid_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn a_failed_environment_costs_the_index_for_a_while_and_nothing_else() {
-    let path = format!("/v3/apps/{A}/environment_variables");
-    let rig = Rig::start(Settings { index_from_env: true, ..settings() }, |fake| {
-        fake.add(A, "a");
-        let mut script = fake.script();
-        script.apps.get_mut(A).unwrap().env = json!({"SPLUNK_INDEX": "mine"});
-        script.failures.insert(path.clone(), VecDeque::from([(500, None); 3]));
-    })
-    .await;
-    let first = rig.settled(A).await;
-    assert_eq!((&*known(&first).names.app, known(&first).index.as_deref()), ("a", None));
-    rig.known(A, |app| app.index.as_deref() == Some("mine")).await;
-    assert_eq!(rig.fake.calls(&path), 4);
-}
-
-#[tokio::test]
-async fn the_environment_is_read_only_where_it_counts() {
-    let rig = Rig::start(Settings { index_from_env: true, index_from_label: true, ..settings() }, |fake| {
-        let labels = [
-            json!({"SPLUNK_INDEX": "label"}),
-            json!({"F2S_DISABLE_LOGGING": "true"}),
-            json!({"SPLUNK_INDEX": ""}),
-            json!({}),
-            json!({}),
-        ];
-        for (n, labels) in labels.into_iter().enumerate() {
-            let env = json!({"SPLUNK_INDEX": "env"});
-            let app = FakeApp { labels, env, space: "space-1".into(), ..FakeApp::default() };
-            fake.script().apps.insert(format!("{n}{}", &A[1..]), app);
-        }
-    })
-    .await;
-    rig.listed().await;
-    assert_eq!(rig.metadata.stats().calls.environments, 0, "nothing is read before an event asks");
-    // The last one is never asked for.
-    for (n, index) in [Some("label"), None, Some(""), Some("env")].into_iter().enumerate() {
-        let lookup = rig.settled(&format!("{n}{}", &A[1..])).await;
-        assert_eq!(known(&lookup).index.as_deref(), index, "{n}");
-        assert_eq!(known(&lookup).muted, n == 1, "{n}");
-    }
-    // A label may give the index, but the variable may mute.
-    let expected = CallStats { pages: 1, environments: 3, ..CallStats::default() };
-    assert_eq!(rig.metadata.stats().calls, expected);
-}
-
-#[tokio::test]
-async fn an_index_that_cannot_be_one_is_refused_and_counted() {
-    let (longest, long) = ("i".repeat(255), "i".repeat(256));
-    let cases = [
-        (json!({}), json!(longest), Some(longest.as_str())),
-        (json!({}), json!(long), None),
-        (json!({}), json!("a\nb"), None),
-        (json!({}), json!([long]), None),
-        (json!({}), json!(""), Some("")),
-        (json!({}), json!(" "), Some(" ")),
-        // A label wins over the environment even if it is no use.
-        (json!({"SPLUNK_INDEX": long}), json!("env"), None),
-        (json!({"SPLUNK_INDEX": "a\u{7f}"}), json!("env"), None),
-        (json!({"SPLUNK_INDEX": " "}), json!("env"), Some(" ")),
-    ];
-    let refused = cases.iter().filter(|case| case.2.is_none()).count() as u64;
-    let settings = Settings { index_from_env: true, index_from_label: true, ..settings() };
-    for listed in [true, false] {
-        let rig = Rig::start(settings.clone(), |fake| {
-            if !listed {
-                fake.hold("/v3/apps");
-            }
-            for (n, (labels, index, _)) in cases.iter().enumerate() {
-                let (labels, env) = (labels.clone(), json!({"SPLUNK_INDEX": index}));
-                let app = FakeApp { labels, env, space: "space-1".into(), ..FakeApp::default() };
-                fake.script().apps.insert(format!("{n}{}", &A[1..]), app);
-            }
-        })
-        .await;
-        if listed {
-            rig.listed().await;
-        }
-        for (n, (_, _, expected)) in cases.iter().enumerate() {
-            let lookup = rig.settled(&format!("{n}{}", &A[1..])).await;
-            assert_eq!(known(&lookup).index.as_deref(), *expected, "{n}");
-        }
-        assert_eq!(rig.metadata.stats().indexes_refused, refused);
-    }
-}
-
-#[tokio::test]
 async fn without_include_each_space_and_org_is_read_once() {
     let rig = Rig::start(settings(), |fake| {
         fake.script().include = false;
@@ -367,25 +247,6 @@ async fn without_include_each_space_and_org_is_read_once() {
 }
 
 #[tokio::test]
-async fn a_name_that_failed_is_asked_for_later_and_not_on_each_event() {
-    let rig = Rig::start_without_list(settings(), |fake| {
-        let mut script = fake.script();
-        script.include = false;
-        let failures = VecDeque::from([(500, None); 3]);
-        script.failures.insert("/v3/organizations/org-1".into(), failures.clone());
-        drop(script);
-        fake.add(A, "a");
-    })
-    .await;
-    let first = rig.settled(A).await;
-    let names = &known(&first).names;
-    assert_eq!((&*names.space, &*names.org_guid, &*names.org), ("prod", "org-1", ""));
-    rig.known(A, |app| &*app.names.org == "acme").await;
-    assert_eq!(rig.fake.calls("/v3/organizations"), 4);
-    assert_eq!(rig.fake.calls("/v3/spaces"), 1);
-}
-
-#[tokio::test]
 async fn fields_that_are_not_selected_cost_no_calls() {
     let fields = Fields { app_name: true, space_guid: true, ..Fields::default() };
     let rig = Rig::start_without_list(Settings { fields, ..settings() }, |fake| {
@@ -398,44 +259,6 @@ async fn fields_that_are_not_selected_cost_no_calls() {
     assert_eq!(fragment(known(&lookup)), expected);
     assert_eq!(rig.metadata.stats().calls.apps, 1);
     assert_eq!(rig.fake.calls("/v3/spaces"), 0);
-}
-
-#[tokio::test]
-async fn a_refused_token_is_replaced_within_the_call() {
-    let rig = Rig::start_without_list(settings(), |fake| fake.add(A, "a")).await;
-    rig.settled(B).await;
-    rig.fake.revoke();
-    assert_eq!(&*known(&rig.settled(A).await).names.app, "a");
-    assert_eq!(rig.fake.script().tokens_given, 2);
-    assert_eq!(rig.metadata.stats().failures, 0);
-}
-
-#[tokio::test]
-async fn a_rate_limit_is_obeyed_and_the_call_made_again() {
-    let path = format!("/v3/apps/{A}");
-    let rig = Rig::start_without_list(settings(), |fake| {
-        fake.add(A, "a");
-        let failures = VecDeque::from([(429, Some("3600"))]);
-        fake.script().failures.insert(path.clone(), failures);
-    })
-    .await;
-    assert!(matches!(rig.metadata.lookup(A), Lookup::Pending(_)));
-    let throttled = async {
-        while rig.metadata.stats().throttled == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, throttled).await.expect("was not throttled in time");
-    // The peer asks for an hour and gets five minutes; events do not wait so long.
-    tokio::time::pause();
-    tokio::time::advance(WAIT + Duration::from_secs(1)).await;
-    assert!(matches!(rig.metadata.lookup(A), Lookup::Unavailable));
-    tokio::time::advance(Duration::from_secs(290)).await;
-    assert_eq!(rig.fake.calls(&path), 1);
-    tokio::time::advance(Duration::from_secs(10)).await;
-    tokio::time::resume();
-    assert_eq!(&*rig.known(A, |_| true).await.names.app, "a");
-    assert_eq!(rig.fake.calls(&path), 2);
 }
 
 #[tokio::test]

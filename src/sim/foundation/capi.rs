@@ -139,6 +139,16 @@ impl CloudController {
         self.lock().faults.set_share(percent, status);
     }
 
+    /// Lets every list that would show this app fail with 500, as if it could not be decrypted.
+    pub fn set_unshowable(&self, guid: &str) {
+        self.lock().faults.unshowable.insert(guid.to_owned());
+    }
+
+    /// Sets the calendar back by so much: what was changed before is of the time to come.
+    pub fn go_back(&self, time: Duration) {
+        self.lock().clock.go_back(time);
+    }
+
     /// How often a path (without the query) was asked for.
     pub fn calls(&self, path: &str) -> u64 {
         self.lock().calls.get(path).copied().unwrap_or_default()
@@ -202,17 +212,26 @@ impl CloudController {
 /// What every request goes through: counting, latency, scripted answers, the token.
 async fn guard(State(capi): State<CloudController>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let (latency, status) = {
+    let (latency, status, now) = {
         let mut inner = capi.lock();
         inner.calls_total += 1;
         if inner.calls.len() < PATHS_MAX || inner.calls.contains_key(&path) {
             *inner.calls.entry(path.clone()).or_default() += 1;
         }
-        (inner.faults.latency, inner.faults.status(&path))
+        (inner.faults.latency, inner.faults.status(&path), inner.clock.now())
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
+    let mut response = answer(capi, status, request, next).await;
+    // Dates of answers are of the same calendar as those of resources.
+    if let Ok(date) = header::HeaderValue::try_from(httpdate::fmt_http_date(now.into())) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+async fn answer(capi: CloudController, status: Option<u16>, request: Request, next: Next) -> Response {
     if let Some(status) = status {
         return scripted(status);
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -12,6 +13,8 @@ use crate::nozzle::metadata::moment::Moment;
 const INDEX_KEY: &str = "SPLUNK_INDEX";
 /// The environment variable that mutes an app when its value is exactly `true`.
 const MUTE_KEY: &str = "F2S_DISABLE_LOGGING";
+/// What is kept of a name. Cloud Foundry's end at 255 characters.
+const NAME_BYTES_MAX: usize = 1024;
 /// What is kept of the API's own words.
 const REASON_CHARS_MAX: usize = 200;
 
@@ -39,12 +42,19 @@ impl<T> Page<T> {
     pub(in super::super) fn pages(&self) -> u64 {
         self.pagination.total_pages
     }
+
+    /// Whether the server says that this is all there is.
+    pub(in super::super) fn is_all(&self) -> bool {
+        self.pagination.total_results == Some(self.resources.len() as u64)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Pagination {
     #[serde(default)]
     total_pages: u64,
+    #[serde(default)]
+    total_results: Option<u64>,
 }
 
 /// A resource with a date.
@@ -86,8 +96,9 @@ pub(in super::super) struct Included {
 
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct AppResource {
+    #[serde(deserialize_with = "text")]
     pub(in super::super) guid: Box<str>,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "text")]
     name: Box<str>,
     #[serde(default, deserialize_with = "null_as_default")]
     relationships: AppRelationships,
@@ -140,6 +151,7 @@ impl Relationship {
 
 #[derive(Debug, Deserialize)]
 struct Reference {
+    #[serde(deserialize_with = "text")]
     guid: Box<str>,
 }
 
@@ -162,8 +174,9 @@ struct ResourceLabels {
 
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct SpaceResource {
+    #[serde(deserialize_with = "text")]
     pub(in super::super) guid: Box<str>,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "text")]
     pub(in super::super) name: Box<str>,
     #[serde(default, deserialize_with = "null_as_default")]
     relationships: SpaceRelationships,
@@ -187,8 +200,9 @@ struct SpaceRelationships {
 
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct OrgResource {
+    #[serde(deserialize_with = "text")]
     pub(in super::super) guid: Box<str>,
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "text")]
     pub(in super::super) name: Box<str>,
     #[serde(default)]
     created_at: Option<Box<str>>,
@@ -258,6 +272,54 @@ impl Errors {
     }
 }
 
+/// Reads a name or a guid. What is not text is empty: one odd app costs a page nothing. What is too
+/// long is cut off, so that entries have a largest size.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<str>, D::Error> {
+    struct Name;
+
+    impl<'de> Visitor<'de> for Name {
+        type Value = Box<str>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a name")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(text[..text.floor_char_boundary(NAME_BYTES_MAX)].into())
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(Box::default())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+            IgnoredAny.visit_seq(items).map(|_| Box::default())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+            IgnoredAny.visit_map(members).map(|_| Box::default())
+        }
+    }
+
+    deserializer.deserialize_any(Name)
+}
+
 fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -267,85 +329,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{from_value, json};
-
-    use super::*;
-
-    #[test]
-    fn an_app_with_nothing_but_a_guid_is_still_an_app() {
-        for (name, nothing) in [("null", json!(null)), ("absent", json!({}))] {
-            let app: AppAnswer = from_value(json!({
-                "guid": "a", "name": null, "relationships": {"space": nothing}, "metadata": nothing,
-                "included": nothing,
-            }))
-            .unwrap();
-            assert_eq!(app.app.facts(), Facts::default(), "{name}");
-        }
-    }
-
-    #[test]
-    fn labels_count_by_their_exact_names_and_values() {
-        let cases = [
-            (json!({"SPLUNK_INDEX": "i"}), (Some("i"), false)),
-            (json!({"SPLUNK_INDEX": ""}), (Some(""), false)),
-            (json!({"SPLUNK_INDEX": null, "F2S_DISABLE_LOGGING": null}), (None, false)),
-            (json!({"splunk_index": "i", "f2s_disable_logging": "true"}), (None, false)),
-            (json!({"F2S_DISABLE_LOGGING": "true"}), (None, true)),
-            (json!({"F2S_DISABLE_LOGGING": "True"}), (None, false)),
-            (json!({"F2S_DISABLE_LOGGING": true}), (None, false)),
-            (json!(null), (None, false)),
-        ];
-        for (labels, (index, muted)) in cases {
-            let app: AppResource = from_value(json!({"guid": "a", "metadata": {"labels": labels}})).unwrap();
-            let found = app.facts().labels;
-            assert_eq!((found.index.as_deref(), found.muted), (index, muted), "{labels}");
-        }
-        for (label, expected) in
-            [(json!("nginx"), Some("nginx")), (json!(" "), None), (json!("a\nb"), None), (json!(7), None)]
-        {
-            let labels = json!({"labels": {"SPLUNK_SOURCETYPE": label}});
-            let app: AppResource = from_value(json!({"guid": "a", "metadata": labels})).unwrap();
-            assert_eq!(app.facts().labels.sourcetype.as_deref(), expected, "{label}");
-        }
-    }
-
-    #[test]
-    fn a_resource_that_was_never_changed_is_as_old_as_it_is() {
-        for (dates, expected) in [
-            (
-                json!({"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T00:00:00Z"}),
-                Some("2026-01-02T00:00:00Z"),
-            ),
-            (json!({"created_at": "2026-01-01T00:00:00Z", "updated_at": null}), Some("2026-01-01T00:00:00Z")),
-            (json!({"updated_at": "soon"}), None),
-            (json!({}), None),
-        ] {
-            let resource: AnyResource = from_value(dates).unwrap();
-            assert_eq!(resource.updated_at().map(|moment| moment.to_string()).as_deref(), expected);
-        }
-    }
-
-    #[test]
-    fn the_environment_gives_the_index_as_text_and_mutes() {
-        let cases = [
-            (json!({"var": {"SPLUNK_INDEX": "i"}}), Some("i"), false),
-            (json!({"var": {"SPLUNK_INDEX": " "}}), Some(" "), false),
-            (json!({"var": {"SPLUNK_INDEX": 7}}), Some("7"), false),
-            (json!({"var": {"SPLUNK_INDEX": null}}), None, false),
-            (json!({"var": {"splunk_index": "i", "f2s_disable_logging": "true"}}), None, false),
-            (json!({"var": {"SPLUNK_INDEX": "i", "F2S_DISABLE_LOGGING": "true"}}), Some("i"), true),
-            (json!({"var": {"F2S_DISABLE_LOGGING": true}}), None, true),
-            (json!({"var": {"F2S_DISABLE_LOGGING": "True"}}), None, false),
-            (json!({"var": null}), None, false),
-            (json!({}), None, false),
-        ];
-        for (body, index, muted) in cases {
-            let read = from_value::<Variables>(body.clone()).unwrap().read();
-            let expected = Environment { index: index.map(Arc::from), muted };
-            assert_eq!(read, Read { environment: expected, index_refused: false }, "{body}");
-        }
-        let long: Variables = from_value(json!({"var": {"SPLUNK_INDEX": "i".repeat(256)}})).unwrap();
-        assert_eq!(long.read(), Read { index_refused: true, ..Read::default() });
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! Apps, spaces and organizations are asked for separately: that a space has another name does not
 //! count as a change of its apps. What counts is the time the API gives its resources, never the clock
-//! of this machine. Changes become visible a moment after the time they bear, so that the last seconds
+//! of this machine. A resource may bear a time that is still to come, from a clock that was wrong for a
+//! while; what counts then is the time the API gives its answers, or nothing else would be seen until then. Changes become visible a moment after the time they bear, so that the last seconds
 //! before the latest one known are asked for again, until that moment has surely passed.
 
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::nozzle::metadata::moment::Moment;
 
 /// A change may become visible so much later than the time it bears.
 const OVERLAP_SECONDS: u32 = 10;
+/// Clocks of the API may differ by so much.
+const SKEW_SECONDS_MAX: i64 = 60;
 /// Changes on a page.
 const PAGE_CHANGES: u64 = 1000;
 /// Pages of changes read in a row; then the next turn goes on.
@@ -70,6 +73,35 @@ impl Mark {
     }
 }
 
+/// What the API's own clock says to the times its resources bear.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    /// The date of its last answer; without one all times are believed.
+    now: Option<Moment>,
+}
+
+impl Bound {
+    fn of(now: Option<Moment>) -> Self {
+        Self { now }
+    }
+
+    /// Whether it may bear this time: not all parts of the API have the same clock.
+    fn has_passed(self, moment: Moment) -> bool {
+        self.now.is_none_or(|now| moment <= now.plus(SKEW_SECONDS_MAX))
+    }
+
+    fn cap(self, moment: Moment) -> Moment {
+        if self.has_passed(moment) { moment } else { self.now.unwrap_or(moment) }
+    }
+
+    /// Where to go back to if the clock has been set back before what was known as the latest change:
+    /// to where it may have been set back to since the last turn.
+    fn reset(self, known: Moment, refresh: Duration) -> Option<Moment> {
+        let turn = i64::try_from(refresh.as_secs()).unwrap_or(i64::MAX);
+        self.now.filter(|_| !self.has_passed(known)).map(|now| now.minus(turn).minus(SKEW_SECONDS_MAX))
+    }
+}
+
 /// Where the reading of changes has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -101,13 +133,15 @@ impl Engine {
         }
         let controller = &self.shared.controller;
         let now = Instant::now();
-        let mut fresh =
-            Marks { apps: Mark::new(controller.last_change("apps").await?, now), ..Marks::default() };
+        let mark = async |kind| {
+            let last = controller.last_change(kind).await?;
+            Ok::<_, CallError>(Mark::new(last.map(|last| Bound::of(controller.date()).cap(last)), now))
+        };
+        marks.apps = mark("apps").await?;
         if self.settings.fields.needs_space() {
-            fresh.spaces = Mark::new(controller.last_change("spaces").await?, now);
-            fresh.organizations = Mark::new(controller.last_change("organizations").await?, now);
+            marks.spaces = mark("spaces").await?;
+            marks.organizations = mark("organizations").await?;
         }
-        *marks = fresh;
         Ok(())
     }
 
@@ -179,13 +213,19 @@ impl Engine {
         for _ in 0..PAGES_MAX {
             let page: Page<T> =
                 controller.changed(kind, place.since, place.page, PAGE_CHANGES, places).await?;
+            let bound = Bound::of(controller.date());
             let dates = page.resources.iter().filter_map(Dated::updated_at);
             let seen = page.resources.len();
             let last = dates.clone().max();
-            let new = dates.filter(|date| *date > latest).count() as u64;
+            let passed = dates.filter(|date| bound.has_passed(*date));
+            let new = passed.clone().filter(|date| *date > latest).count() as u64;
+            let latest_passed = passed.max();
             learn(page);
             self.shared.changes().seen += new;
-            *mark = mark.after(last, began);
+            *mark = match bound.reset(mark.at, self.settings.refresh) {
+                Some(at) => Mark::new(Some(at), began),
+                None => mark.after(latest_passed, began),
+            };
             match place.after(seen, last) {
                 Some(next) => place = next,
                 None => break,

@@ -2,7 +2,8 @@
 //!
 //! The first pass reads pages several at a time, because every event wants names. Later ones only renew
 //! what is known, and take their time, so that nobody notices. A page that fails is read again later, the others are not; one that
-//! is too much for the server is read in halves. New apps come last in the list, so that pages stay what
+//! is too much for the server is read in halves. Meanwhile changes are followed: a page that fails for ever, for one app
+//! that the server cannot show, keeps nobody from hearing of the others. New apps come last in the list, so that pages stay what
 //! they were; of an app that slips through when another one is deleted, events ask by themselves.
 
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ pub(super) const PAGE_PAUSE: Duration = Duration::from_millis(500);
 const PAGES_MAX: u64 = 10_000;
 /// Failures of a page after which it is read in halves.
 const FAILURES_WHOLE_MAX: u32 = 2;
+/// Failures to learn what changed last after which the list is read without.
+const MARK_TRIES_MAX: u32 = 3;
 
 /// A page to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,19 +65,29 @@ impl Engine {
         let (started, mut failures) = (Instant::now(), 0);
         // What changes while the list is read may be on a page that has been read.
         while let Err(error) = self.mark(marks).await {
-            failures += 1;
+            failures += u32::from(!matches!(error, CallError::Away));
             self.log.list("what changed last", &error);
-            if error.is_lasting() {
+            if error.is_lasting() || failures >= MARK_TRIES_MAX {
                 // Then the changes since ever are read once, or nothing tells of them at all.
                 break;
             }
             self.pause_after(&error, failures).await;
         }
+        tokio::select! {
+            () = self.pages(pass, before.passes == 0) => {}
+            () = self.follow_changes(marks, None) => {}
+        }
+        let forgotten = self.shared.table.forget_unlisted(pass, Instant::now());
+        self.end_pass(started, forgotten);
+    }
+
+    /// Reads page after page, until there is none left.
+    async fn pages(&self, pass: u32, first: bool) {
         let mut todo = VecDeque::from([Part::whole(1)]);
         let mut planned = 1;
         let mut under_way = FuturesUnordered::new();
         let (at_once, pause) =
-            if before.passes == 0 { (PAGES_AT_ONCE, Duration::ZERO) } else { (1, self.timing.page_pause) };
+            if first { (PAGES_AT_ONCE, Duration::ZERO) } else { (1, self.timing.page_pause) };
         loop {
             while under_way.len() < at_once
                 && let Some(part) = todo.pop_front()
@@ -98,8 +111,6 @@ impl Engine {
                 }
             }
         }
-        let forgotten = self.shared.table.forget_unlisted(pass, Instant::now());
-        self.end_pass(started, forgotten);
     }
 
     /// Reads a part, after a pause if it has failed before.

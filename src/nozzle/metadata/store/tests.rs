@@ -136,9 +136,75 @@ fn a_write_that_did_not_end_leaves_what_was_there() {
     filled(&path);
     // As a crash would leave it: the file as it is while it is open and a transaction is under way.
     let (store, _) = open(&path);
-    let transaction = store.database.begin_write().unwrap();
+    let database = store.database.lock().unwrap();
+    let transaction = database.as_ref().unwrap().begin_write().unwrap();
     drop(transaction.open_table(APPS).unwrap().insert("b", [1].as_slice()).unwrap());
     let copy = directory.path().join("copy.db");
     std::fs::write(&copy, std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(names(&open(&copy).1), [("a", "shop")]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_left_alone_and_a_link_stays_one() {
+    let (directory, path) = place();
+    for device in ["/dev/null", "/dev/zero", "/dev/full"] {
+        let link = directory.path().join(device.replace('/', "-"));
+        std::os::unix::fs::symlink(device, &link).unwrap();
+        let error = Store::open(&link, API, 10).unwrap_err();
+        assert!(matches!(error, StoreError::NotOurs { .. }), "{device}: {error}");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+    let damaged = directory.path().join("target");
+    std::fs::write(&damaged, "redb, once upon a time").unwrap();
+    std::os::unix::fs::symlink(&damaged, &path).unwrap();
+    filled(&path);
+    assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink());
+    assert_eq!(names(&open(&damaged).1), [("a", "shop")]);
+}
+
+/// A disk that has no room.
+#[derive(Debug)]
+struct FullDisk(redb::backends::InMemoryBackend, Arc<std::sync::atomic::AtomicBool>);
+
+impl redb::StorageBackend for FullDisk {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.write(offset, data)
+    }
+}
+
+#[test]
+fn a_disk_that_has_room_again_is_written_to() {
+    let (_directory, path) = place();
+    let (store, _) = open(&path);
+    let full = Arc::default();
+    let disk = FullDisk(redb::backends::InMemoryBackend::new(), Arc::clone(&full));
+    *store.database.lock().unwrap() = Some(Builder::new().create_with_backend(disk).unwrap());
+    full.store(true, std::sync::atomic::Ordering::Relaxed);
+    let apps = [("a".into(), Some(app("shop")))];
+    let error = store.write(&apps).unwrap_err();
+    assert!(matches!(error, FileError::Database(_)), "{error}");
+    // Whatever the library makes of that disk, the file is opened anew.
+    store.write(&apps).unwrap();
+    drop(store);
+    assert_eq!(names(&open(&path).1), [("a", "shop")]);
 }

@@ -19,6 +19,8 @@ pub(super) struct Entry {
     pub(super) pass: u32,
     /// Since when a look-up has been queued or under way.
     pub(super) pending_since: Option<Instant>,
+    /// How often events asked since a look-up is pending.
+    asks: AtomicU32,
     /// Look-ups in a row that did not find out everything.
     failures: u32,
     /// Whether what is saved is not what is known, and this has not been told yet.
@@ -83,6 +85,7 @@ impl Entry {
             asked: AtomicU32::new(asked),
             pass: 0,
             pending_since,
+            asks: AtomicU32::new(0),
             failures: 0,
             unsaved: false,
             dirty: false,
@@ -113,6 +116,18 @@ impl Entry {
         if self.last_asked() != tick {
             self.asked.store(tick, Ordering::Relaxed);
         }
+    }
+
+    /// Counts an event that asks while a look-up is pending.
+    pub(super) fn count(&self) {
+        if self.pending_since.is_some() {
+            self.asks.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often events asked since a look-up is pending.
+    pub(super) fn asks(&self) -> u32 {
+        self.asks.load(Ordering::Relaxed)
     }
 
     pub(super) fn last_asked(&self) -> u32 {
@@ -155,6 +170,7 @@ impl Entry {
     /// Takes what a look-up found out; whether an answer given before is no longer right.
     pub(super) fn settle(&mut self, outcome: Outcome, now: Instant, rules: &Rules) -> bool {
         self.pending_since = None;
+        *self.asks.get_mut() = 0;
         match outcome {
             Outcome::Nothing => false,
             Outcome::Found(names) => {

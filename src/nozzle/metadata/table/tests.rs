@@ -1,5 +1,8 @@
 //! The table alone, with time as an argument.
 
+mod known;
+mod upkeep;
+
 use super::upkeep::Census;
 use super::*;
 use crate::nozzle::metadata::App;
@@ -155,106 +158,6 @@ fn failures_are_left_alone_longer_each_time() {
 }
 
 #[test]
-fn what_is_known_is_served_while_it_is_renewed_and_outlives_failures() {
-    let ttl = SECOND * 100;
-    let mut bench = Bench::new(Settings { app_ttl: ttl, ..settings() }, 10, 10);
-    bench.learn(A, facts("old"));
-    bench.pass(ttl);
-    assert!(bench.app().is_some() && !bench.queued(), "the list has the first go");
-    bench.pass(ttl / 4);
-    assert!(bench.app().is_some() && bench.queued());
-    assert_eq!(bench.table.need(A, bench.now), Need::Whole);
-    bench.settle(Outcome::Failed);
-    assert_eq!(&*bench.app().unwrap().names.app, "old");
-    bench.pass(SECOND * 10);
-    assert!(bench.app().is_some() && bench.queued());
-    bench.settle(found("new"));
-    assert_eq!(&*bench.app().unwrap().names.app, "new");
-    bench.learn(A, facts("newer"));
-    assert_eq!(&*bench.app().unwrap().names.app, "newer");
-}
-
-#[test]
-fn a_listed_app_waits_for_its_environment_and_keeps_it() {
-    let mut bench = Bench::new(Settings { index_from_env: true, ..settings() }, 10, 10);
-    bench.learn(A, facts("a"));
-    let Lookup::Pending(Some(so_far)) = bench.lookup(A) else { panic!("its names are known") };
-    assert_eq!((&*so_far.names.app, so_far.index_unread), ("a", true));
-    assert!(bench.environment_queued() && !bench.queued());
-    bench.environment(Some("mine"));
-    let app = bench.app().unwrap();
-    assert_eq!((app.index.as_deref(), app.index_unread), (Some("mine"), false));
-    bench.learn(A, facts("b"));
-    let app = bench.app().unwrap();
-    assert_eq!((&*app.names.app, app.index.as_deref()), ("b", Some("mine")));
-    bench.pass(SECOND * 1_000_000);
-    assert!(bench.app().is_some() && !bench.environment_queued(), "without a ttl it is not read again");
-}
-
-#[test]
-fn an_environment_is_read_again_when_the_app_has_changed() {
-    let bench = Bench::new(Settings { index_from_env: true, ..settings() }, 10, 10);
-    bench.learn(A, updated("a", 0));
-    bench.lookup(A);
-    assert!(bench.environment_queued());
-    bench.environment(Some("old"));
-    bench.learn(A, updated("a", 0));
-    assert!(bench.app().is_some() && !bench.environment_queued());
-    bench.learn(A, updated("a", 1));
-    assert_eq!(bench.app().unwrap().index.as_deref(), Some("old"), "served meanwhile");
-    assert!(bench.environment_queued());
-    bench.environment(Some("new"));
-    assert_eq!(bench.app().unwrap().index.as_deref(), Some("new"));
-    assert!(!bench.environment_queued());
-}
-
-#[test]
-fn an_environment_that_failed_keeps_the_last_index_and_is_read_again() {
-    let ttl = SECOND * 100;
-    for (lasting, pause) in [(false, 10), (true, 600)] {
-        let settings = Settings { index_from_env: true, app_ttl: ttl, ..settings() };
-        let mut bench = Bench::new(settings, 10, 10);
-        bench.lookup(A);
-        assert!(bench.queued());
-        bench.settle(found("a"));
-        bench.lookup(A);
-        assert!(bench.environment_queued());
-        bench.environment(Some("mine"));
-        bench.pass(ttl);
-        bench.learn(A, facts("a"));
-        assert!(bench.app().is_some() && bench.environment_queued());
-        bench.settle(Outcome::Environment(EnvironmentAnswer::Failed { lasting }));
-        assert_eq!(bench.app().unwrap().index.as_deref(), Some("mine"));
-        assert!(!bench.environment_queued());
-        bench.pass(SECOND * pause);
-        bench.learn(A, facts("a"));
-        assert!(bench.app().is_some() && bench.environment_queued());
-        bench.environment(None);
-        assert_eq!(bench.app().unwrap().index, None);
-    }
-}
-
-#[test]
-fn a_deleted_app_keeps_its_names_and_is_asked_for_now_and_then() {
-    let ttl = SECOND * 100;
-    let mut bench = Bench::new(Settings { app_ttl: ttl, ..settings() }, 10, 10);
-    bench.learn(A, facts("a"));
-    bench.pass(ttl * 2);
-    assert!(bench.app().is_some() && bench.queued());
-    bench.settle(Outcome::Missing);
-    for _ in 0..3 {
-        assert_eq!(&*bench.app().unwrap().names.app, "a");
-        assert!(!bench.queued());
-        bench.pass(MISSING_LONG);
-        assert!(bench.app().is_some() && bench.queued());
-        bench.settle(Outcome::Missing);
-    }
-    assert_eq!(bench.table.census().deleted, 1);
-    bench.learn(A, facts("back"));
-    assert_eq!((&*bench.app().unwrap().names.app, bench.table.census().deleted), ("back", 0));
-}
-
-#[test]
 fn what_is_hopeless_is_neither_queued_nor_waited_for() {
     let bench = Bench::new(Settings { index_from_env: true, ..settings() }, 10, 10);
     let hopeless = |id: &str| bench.table.lookup(id, bench.now, true, &bench.queues);
@@ -291,125 +194,6 @@ fn without_a_wait_nothing_is_ever_pending() {
     assert!(matches!(bench.lookup(A), Lookup::Unavailable));
     assert!(bench.queued(), "it is looked up for later events");
     assert!(matches!(bench.lookup(A), Lookup::Unavailable));
-}
-
-#[test]
-fn a_space_or_org_that_is_renamed_renames_its_apps() {
-    let bench = Bench::new(settings(), 10, 10);
-    bench.learn(A, facts("a"));
-    bench.learn(&id(1), Facts { space_guid: "other".into(), ..facts("b") });
-    let held = bench.app().unwrap();
-    let seen = bench.table.generation();
-    bench.table.rename(|facts| {
-        let is_it = &*facts.space_guid == "s";
-        if is_it {
-            facts.space = Some("renamed".into());
-        }
-        is_it
-    });
-    assert_eq!((&*bench.app().unwrap().names.space, &*held.names.space), ("renamed", "prod"));
-    assert_ne!(bench.table.generation(), seen);
-    assert!(matches!(bench.lookup(&id(1)), Lookup::Known(app) if &*app.names.space == "prod"));
-}
-
-#[test]
-fn apps_that_left_the_list_are_forgotten_when_nobody_asks() {
-    let mut bench = Bench::new(settings(), 10, 10);
-    let listed = |ids: [usize; 2]| ids.map(|n| (id(n).into(), facts("app")));
-    bench.table.learn(&listed([1, 2]), Some(1), bench.now);
-    bench.learn(&id(3), facts("found by itself"));
-    let known = |bench: &Bench| {
-        (1..4).filter(|&n| bench.table.read().entries.contains_key(id(n).as_str())).collect::<Vec<_>>()
-    };
-    assert_eq!(bench.table.forget_unlisted(1, bench.now), 0, "all of it is young");
-    bench.pass(SECOND * 3600);
-    bench.lookup(&id(3));
-    bench.pass(SECOND);
-    bench.table.learn(&listed([2, 4]), Some(2), bench.now);
-    assert_eq!(bench.table.forget_unlisted(2, bench.now), 1);
-    assert_eq!(known(&bench), [2, 3]);
-}
-
-#[test]
-fn only_what_somebody_may_remember_moves_the_generation() {
-    let bench = Bench::new(settings(), 10, 10);
-    let mut seen = bench.table.generation();
-    let mut moved = |bench: &Bench| std::mem::replace(&mut seen, bench.table.generation()) != seen;
-    bench.learn(A, facts("a"));
-    bench.learn(A, facts("b"));
-    assert!(!moved(&bench), "nobody has asked");
-    let held = bench.app().unwrap();
-    bench.learn(A, updated("b", 1));
-    assert!(!moved(&bench), "it looks the same");
-    bench.learn(A, facts("c"));
-    assert!(moved(&bench));
-    drop(held);
-    bench.lookup(&id(1));
-    bench.table.settle(&id(1), Outcome::Missing, bench.now);
-    assert!(!moved(&bench), "it was not known before");
-    bench.learn(&id(1), facts("new"));
-    assert!(moved(&bench), "that it is missing may be remembered");
-}
-
-#[test]
-fn what_is_new_is_saved_once_and_comes_back() {
-    let settings = Settings { index_from_env: true, ..settings() };
-    let bench = Bench::new(settings.clone(), 10, 10);
-    bench.learn(A, updated("before anything is saved", 0));
-    assert_eq!(bench.table.take_unsaved(10), []);
-    bench.table.save_changes();
-    for n in 0..3 {
-        bench.learn(&id(n), updated("a", 0));
-        bench.learn(&id(n), updated("b", 0));
-    }
-    bench.lookup(&id(1));
-    let environment = Environment { index: Some("mine".into()), muted: false };
-    bench.table.settle(&id(1), Outcome::Environment(EnvironmentAnswer::Read(environment)), bench.now);
-    let mut saved = bench.table.take_unsaved(2);
-    assert_eq!(saved.len(), 2);
-    // As if it could not be written.
-    bench.table.not_saved(saved.drain(..).map(|(id, _)| id));
-    let mut saved = bench.table.take_unsaved(10);
-    saved.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(saved.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), [id(0), id(1), id(2)]);
-    bench.learn(&id(1), updated("b", 0));
-    assert_eq!(bench.table.take_unsaved(10), [], "nothing has changed since");
-
-    let other = Bench::new(settings, 10, 10);
-    let records: Vec<(Arc<str>, Record)> =
-        saved.into_iter().map(|(id, record)| (id, record.unwrap())).collect();
-    assert_eq!(other.table.restore(records, other.now), 3);
-    let lookup = other.lookup(&id(1));
-    assert!(matches!(&lookup, Lookup::Known(app) if app.index.as_deref() == Some("mine")), "{lookup:?}");
-    assert!(!other.environment_queued() && !other.queued());
-    assert!(matches!(other.lookup(&id(2)), Lookup::Pending(Some(_))), "its environment was never read");
-    other.learn(&id(1), updated("b", 5));
-    assert!(matches!(other.lookup(&id(1)), Lookup::Known(_)));
-}
-
-#[test]
-fn what_is_forgotten_is_removed_from_the_file() {
-    let bench = Bench::new(settings(), 2, 10);
-    bench.table.save_changes();
-    for n in 0..2 {
-        bench.learn(&id(n), facts("a"));
-    }
-    assert_eq!(bench.table.take_unsaved(10).len(), 2);
-    bench.lookup(&id(2));
-    let gone = bench.table.take_unsaved(10);
-    assert_eq!(gone.len(), 1);
-    assert!(gone.iter().all(|(_, record)| record.is_none()));
-}
-
-#[test]
-fn names_that_became_unknown_are_asked_for() {
-    let bench = Bench::new(settings(), 10, 10);
-    bench.learn(A, facts("a"));
-    let moved = Facts { name: "a".into(), space_guid: "s-2".into(), ..Facts::default() };
-    bench.learn(A, moved.clone());
-    assert_eq!(&*bench.app().unwrap().names.space_guid, "s-2");
-    assert!(bench.queued());
-    assert_eq!(bench.table.need(A, bench.now), Need::Places(moved));
 }
 
 #[test]
@@ -468,37 +252,20 @@ fn a_full_queue_costs_readers_no_exclusive_lock() {
 }
 
 #[test]
-fn those_not_asked_for_the_longest_make_room() {
-    let mut bench = Bench::new(settings(), 4, 10);
-    let listed: Vec<_> = (0..3).map(|n| (id(n).into(), facts("app"))).collect();
-    assert_eq!(bench.table.learn(&listed, None, bench.now), 0);
-    for n in [2, 0] {
-        bench.pass(SECOND);
-        assert!(matches!(bench.lookup(&id(n)), Lookup::Known(_)));
+fn the_busiest_is_the_one_most_asked_for_while_it_waits() {
+    let bench = Bench::new(Settings { index_from_env: true, ..settings() }, 10, 10);
+    let ids: Vec<Arc<str>> = (0..4).map(|n| id(n).into()).collect();
+    assert_eq!(bench.table.busiest(&[]), None);
+    for (id, asked) in ids.iter().zip([1, 3, 5, 5]) {
+        bench.learn(id, facts("a"));
+        (0..asked).for_each(|_| drop(bench.lookup(id)));
     }
-    let kept = |bench: &Bench| -> Vec<usize> {
-        (0..10).filter(|&n| bench.table.read().entries.contains_key(id(n).as_str())).collect()
-    };
-    bench.pass(SECOND);
-    for (asked, expected) in [(3, [0, 1, 2, 3]), (4, [0, 2, 3, 4]), (5, [0, 3, 4, 5])] {
-        assert!(matches!(bench.lookup(&id(asked)), Lookup::Pending(_)));
-        assert_eq!(kept(&bench), expected);
-    }
-    // The list never takes the place of what events ask for, and a look-up under way never goes.
-    assert_eq!(bench.table.learn(&[(A.into(), facts("a"))], None, bench.now), 1);
-    assert!(matches!(bench.lookup(&id(6)), Lookup::Pending(_)));
-    assert!(matches!(bench.lookup(&id(7)), Lookup::Unavailable));
-    assert_eq!(kept(&bench), [3, 4, 5, 6]);
-    assert_eq!(bench.table.evicted(), 3);
-}
-
-#[test]
-fn a_large_table_makes_room_in_shares() {
-    let bench = Bench::new(settings(), 640, 10);
-    let listed: Vec<_> = (0..640).map(|n| (id(n).into(), facts("app"))).collect();
-    assert_eq!(bench.table.learn(&listed, None, bench.now), 0);
-    assert!(matches!(bench.lookup(&id(640)), Lookup::Pending(_)));
-    assert_eq!((bench.table.evicted(), bench.table.census().entries), (10, 631));
+    assert_eq!(bench.table.busiest(&ids), Some(2), "the one that has waited longest");
+    let read = EnvironmentAnswer::Read(Environment::default());
+    bench.table.settle(&ids[2], Outcome::Environment(read), bench.now);
+    (0..100).for_each(|_| drop(bench.lookup(&ids[2])));
+    assert_eq!(bench.table.busiest(&ids), Some(3), "nobody waits for that one");
+    assert_eq!(bench.table.busiest(&ids[..2]), Some(1));
 }
 
 #[tokio::test(start_paused = true)]

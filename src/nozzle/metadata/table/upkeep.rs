@@ -151,15 +151,16 @@ impl Table {
         census
     }
 
-    /// Drops those entries that events have not asked for the longest; says whether there is room.
+    /// Drops those entries that events have not asked for the longest, ids that are none of apps before
+    /// apps, however many of them come; says whether there is room.
     pub(super) fn make_room(&self, inner: &mut Inner) -> bool {
         let Inner { entries, dirty } = inner;
         if entries.len() < self.apps_max {
             return true;
         }
         let idle = |entry: &Entry| entry.pending_since.is_none();
-        let mut stamps: Vec<u32> =
-            entries.values().filter(|entry| idle(entry)).map(Entry::last_asked).collect();
+        let worth = |entry: &Entry| (matches!(entry.state, State::Known(_)), entry.last_asked());
+        let mut stamps: Vec<_> = entries.values().filter(|entry| idle(entry)).map(worth).collect();
         if stamps.is_empty() {
             return false;
         }
@@ -167,7 +168,7 @@ impl Table {
         let (_, &mut oldest, _) = stamps.select_nth_unstable(share - 1);
         let mut left = share;
         entries.retain(|id, entry| {
-            let goes = left > 0 && idle(entry) && entry.last_asked() <= oldest;
+            let goes = left > 0 && idle(entry) && worth(entry) <= oldest;
             left -= usize::from(goes);
             if goes && entry.mark_dirty() {
                 dirty.push(Arc::clone(id));

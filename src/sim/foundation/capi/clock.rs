@@ -1,7 +1,7 @@
 //! The dates of resources: whole seconds of UTC, as the API writes them.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 use tokio::time::Instant;
@@ -19,20 +19,31 @@ pub(super) struct Moment(i64);
 pub(super) struct Clock {
     started: Instant,
     ahead: Duration,
+    behind: Duration,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), ahead: Duration::ZERO }
+        Self { started: Instant::now(), ahead: Duration::ZERO, behind: Duration::ZERO }
     }
 
     pub(super) fn go_ahead(&mut self, time: Duration) {
         self.ahead = self.ahead.saturating_add(time);
     }
 
+    pub(super) fn go_back(&mut self, time: Duration) {
+        self.behind = self.behind.saturating_add(time);
+    }
+
     pub(super) fn now(&self) -> Moment {
-        let seconds = self.started.elapsed().saturating_add(self.ahead).as_secs();
+        let seconds = self.started.elapsed().saturating_add(self.ahead).saturating_sub(self.behind).as_secs();
         Moment(STARTED.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<Moment> for SystemTime {
+    fn from(moment: Moment) -> Self {
+        UNIX_EPOCH + Duration::from_secs(u64::try_from(moment.0).unwrap_or_default())
     }
 }
 

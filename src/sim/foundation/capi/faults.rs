@@ -1,6 +1,6 @@
 //! What the Cloud Controller does wrong when it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -10,6 +10,8 @@ use fastrand::Rng;
 pub(super) struct Faults {
     pub(super) statuses: BTreeMap<String, u16>,
     pub(super) latency: Duration,
+    /// Apps that no list can show.
+    pub(super) unshowable: BTreeSet<String>,
     /// Of a hundred calls so many fail, with this status.
     share: Option<(u8, u16)>,
     rng: Rng,
@@ -18,7 +20,13 @@ pub(super) struct Faults {
 impl Default for Faults {
     /// The same calls fail in each run.
     fn default() -> Self {
-        Self { statuses: BTreeMap::new(), latency: Duration::ZERO, share: None, rng: Rng::with_seed(3) }
+        Self {
+            statuses: BTreeMap::new(),
+            latency: Duration::ZERO,
+            unshowable: BTreeSet::new(),
+            share: None,
+            rng: Rng::with_seed(3),
+        }
     }
 }
 

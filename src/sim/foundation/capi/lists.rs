@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::query::{Offer, Query};
 use super::resource::{App, Dated, Organization, Resource, Space};
-use super::{CloudController, Inner, Table};
+use super::{CloudController, Inner, Table, scripted};
 
 pub(super) const APPS: Offer = Offer {
     path: "/v3/apps",
@@ -47,6 +47,9 @@ fn list<T: Resource + InSpace>(
         Err(refusal) => return *refusal,
     };
     let (mut body, shown) = query.page(&inner.base_url, offer.path, table.values());
+    if shown.iter().any(|one| inner.faults.unshowable.contains(one.resource.guid())) {
+        return scripted(500);
+    }
     body["resources"] = shown.iter().map(|one| one.json(&inner.base_url)).collect();
     if let Some(include) = &query.include {
         body["included"] = included(inner, include, &shown);

@@ -138,7 +138,7 @@ impl Query {
             wanted.as_ref().is_none_or(|wanted| wanted.contains(text))
         };
         let labelled = |selector: &Selector| resource.labels().is_some_and(|labels| selector.matches(labels));
-        resource.listed()
+        (resource.listed() || self.guids.is_some())
             && among(&self.guids, resource.guid())
             && among(&self.names, resource.name())
             && self.labels.as_ref().is_none_or(labelled)

@@ -21,7 +21,7 @@ pub struct App {
     pub annotations: BTreeMap<String, String>,
     /// Its own environment variables.
     pub environment: BTreeMap<String, Value>,
-    /// Whether lists show it; it is always found by its guid.
+    /// Whether lists show it; it is always found by its guid, alone or among others.
     pub listed: bool,
 }
 
