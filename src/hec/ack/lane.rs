@@ -34,6 +34,8 @@ const JITTER: f64 = 0.2;
 #[derive(Debug)]
 pub(super) struct Lane<T> {
     pending: BTreeMap<u64, Entry<T>>,
+    /// Since when the oldest is, or something that is gone was: this is asked for with each batch.
+    oldest: Option<Instant>,
     /// Ids that were given up.
     late: BTreeMap<u64, Late>,
     /// The highest id so far.
@@ -115,6 +117,7 @@ impl<T> Lane<T> {
     pub(super) fn new(timing: &AckTiming) -> Self {
         Self {
             pending: BTreeMap::new(),
+            oldest: None,
             late: BTreeMap::new(),
             newest: None,
             recent: BTreeSet::new(),
@@ -129,9 +132,13 @@ impl<T> Lane<T> {
         self.pending.len()
     }
 
-    /// Since when the oldest is.
+    /// Since when the oldest is; exact after each poll.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.pending.values().map(|entry| entry.since).min()
+        self.oldest.filter(|_| !self.pending.is_empty())
+    }
+
+    fn look_for_oldest(&mut self) {
+        self.oldest = self.pending.values().map(|entry| entry.since).min();
     }
 
     /// When the server last heard of the channel.
@@ -216,6 +223,7 @@ impl<T> Lane<T> {
         if self.pending.is_empty() {
             self.poll.interval = timing.poll_first;
             self.poll.next = Some(now + timing.poll_first);
+            self.oldest = Some(now);
         }
         self.pending.insert(id, entry);
     }
@@ -316,6 +324,7 @@ impl<T> Lane<T> {
 
     fn end_poll(&mut self, progress: bool, now: Instant, timing: &AckTiming, chance: f64) {
         self.poll.under_way = false;
+        self.look_for_oldest();
         let wait = if progress { timing.poll_first } else { self.poll.interval };
         self.poll.interval = (wait * 2).min(timing.poll_max);
         let wait = wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance);
@@ -332,6 +341,9 @@ impl<T> Lane<T> {
 
     /// Gives up what has been pending for longer than this.
     pub(super) fn expire(&mut self, limit: Duration, now: Instant, timing: &AckTiming) -> Vec<Expired<T>> {
+        if !self.oldest().is_some_and(|oldest| now.saturating_duration_since(oldest) >= limit) {
+            return Vec::new();
+        }
         let is_old = |entry: &Entry<T>| now.saturating_duration_since(entry.since) >= limit;
         let old: Vec<_> = self.pending.iter().filter(|(_, entry)| is_old(entry)).map(|(id, _)| *id).collect();
         let mut expired = Vec::new();
@@ -341,6 +353,7 @@ impl<T> Lane<T> {
                 expired.push(Expired { item, bytes, denied: heard });
             }
         }
+        self.look_for_oldest();
         expired
     }
 

@@ -53,7 +53,9 @@ impl Pool {
         let mut next = None;
         for (member, leaving) in self.those_left() {
             let Some(lanes) = member.endpoint.lanes() else { continue };
-            lanes.expire(now);
+            if lanes.expire(now) {
+                self.wake_waiting();
+            }
             for poll in lanes.begin_polls(now) {
                 let (pool, member) = (Arc::clone(self), Arc::clone(&member));
                 jobs.spawn("poll for acks", async move {

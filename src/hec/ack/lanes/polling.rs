@@ -83,8 +83,8 @@ impl Lanes {
         self.lock().lanes.iter_mut().for_each(|way| way.lane.hasten(now, &timing));
     }
 
-    /// Gives up what has waited for too long.
-    pub(crate) fn expire(&self, now: Instant) {
+    /// Gives up what has waited for too long; says whether anything has.
+    pub(crate) fn expire(&self, now: Instant) -> bool {
         let (timing, timeout) = (self.desk.config.timing, self.desk.config.timeout);
         let mut inner = self.lock();
         let mut expired = Vec::new();
@@ -98,7 +98,7 @@ impl Lanes {
             expired.extend(old);
         }
         if expired.is_empty() {
-            return;
+            return false;
         }
         let mut told = Told::default();
         for channel in stale {
@@ -115,6 +115,7 @@ impl Lanes {
         told.lost(&self.desk, expired.into_iter().map(|expired| expired.item));
         drop(inner);
         told.tell();
+        true
     }
 
     fn say_timeouts<T>(&self, inner: &mut Inner, expired: &[Expired<T>], now: Instant) {
