@@ -10,10 +10,10 @@
 //!                        └ cookies (of a lane)    └─ polls, by the pool's upkeep
 //! ```
 //!
-//! - [`lane`], [`trust`], [`cookies`], [`poll`] are pure: time is handed in.
-//! - [`lanes`]: those of one endpoint, which one is used, and what the replies say of them.
-//! - [`desk`]: what the whole client has pending, and the counters.
-//! - [`receipt`]: how whoever holds the batch learns of its fate.
+//! - `lane`, `trust`, `cookies`, `poll` are pure: time is handed in.
+//! - `lanes`: those of one endpoint, which one is used, and what the replies say of them.
+//! - `desk`: what the whole client has pending, and the counters.
+//! - `receipt`: how whoever holds the batch learns of its fate.
 //!
 //! # What holds
 //!

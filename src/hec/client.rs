@@ -15,7 +15,7 @@ use super::batch::Batch;
 use super::compress::Compressors;
 use super::config::{ClientConfig, ConfigError};
 use super::endpoint::Verdict;
-use super::indexes::REMEMBERED;
+use super::indexes::{News, REMEMBERED};
 use super::outcome::{Confirmation, Deferred, Delivery, Outcome, Pending, Why};
 use super::pool::{Doubts, Member, Pool, Slot};
 use super::probe::Probed;
@@ -79,6 +79,12 @@ impl Client {
         watch_files(Arc::clone(&self.pool), stop)
     }
 
+    /// Time is short, since the process is about to end: closed endpoints are tried at once, and pauses begin
+    /// anew. One that named the time itself is left alone until then. Acks are asked for more often.
+    pub fn hasten(&self) {
+        self.pool.hasten();
+    }
+
     /// Waits until the endpoints could do with a batch more: for callers who have many, and had
     /// better keep those that nobody takes yet. It promises nothing.
     pub async fn slot(&self) -> Slot {
@@ -126,11 +132,6 @@ impl Client {
                 Confirmation::Settled(unconfirmed())
             }
         }
-    }
-
-    /// Nothing more will come: acks are asked for more often, so that the last ones need not wait for long.
-    pub fn hasten_acks(&self) {
-        self.pool.hasten_acks();
     }
 
     /// Nobody waits for acks any more: what is pending is unconfirmed, and what HEC still takes will be.
@@ -267,18 +268,25 @@ impl Client {
         }
         let index = repair.index();
         let shared = &by.target.shared;
-        if shared.indexes.remember(index, &by.endpoint.token(), refusal, Instant::now()) {
-            let fallback = self.fallback_index.as_ref().filter(|fallback| *fallback != index);
-            tracing::error!(
-                %index,
-                site = shared.site.label(),
-                url = by.endpoint.url(),
-                fallback = fallback.map(AsRef::as_ref),
-                believed_s = REMEMBERED.as_secs(),
-                next_step = "create the index in Splunk, or allow it for the token, or correct who asks for it",
-                "the HEC refuses an index; without a fallback its events are rejected"
-            );
+        let news = shared.indexes.remember(index, &by.endpoint.token(), refusal, Instant::now());
+        if news == News::No {
+            return;
         }
+        let fallback = self.fallback_index.as_ref().filter(|fallback| *fallback != index);
+        let fate = match fallback {
+            Some(_) => "the HEC refuses an index: its events go to the fallback",
+            None => "the HEC refuses an index: its events are rejected",
+        };
+        let more = if news == News::Last { "; further indexes are not told for some minutes" } else { "" };
+        tracing::error!(
+            %index,
+            site = shared.site.label(),
+            url = by.endpoint.url(),
+            fallback = fallback.map(AsRef::as_ref),
+            believed_s = REMEMBERED.as_secs(),
+            next_step = "create the index in Splunk, or allow it for the token, or correct who asks for it",
+            "{fate}{more}"
+        );
     }
 
     /// Leaves the first try after a hold to a delivery whose data may be taken: only a success

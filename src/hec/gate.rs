@@ -34,9 +34,11 @@ pub enum GateState {
     },
 }
 
-/// What an operator can do about an endpoint that is away or busy.
-pub(crate) const AWAY_NEXT_STEP: &str =
-    "check SPLUNK_HOST, that security groups let the nozzle reach it, and that the HEC is up and has room";
+/// What an operator can do about an endpoint that is away.
+pub(crate) const AWAY_NEXT_STEP: &str = "check the URL (host, port, http or https), that firewalls and security groups let requests through, and that the HEC is up";
+
+/// What an operator can do about one that is there and turns requests away.
+pub(crate) const BUSY_NEXT_STEP: &str = "the HEC is there but has no room, or is being shut down: look for blocked queues of its indexers, or into the log of the gateway in front of it; add HEC capacity if it stays so";
 
 impl GateState {
     /// What an operator can do about it; nothing while requests flow.
@@ -100,6 +102,11 @@ impl Gate {
     /// How much the endpoint has failed and how much time has passed, for those who count.
     pub(crate) fn progress(&self) -> Progress {
         self.lock().progress(Instant::now())
+    }
+
+    /// Time is short: the next try is now, unless the server named the time.
+    pub(crate) fn hasten(&self) {
+        self.lock().hasten(Instant::now());
     }
 
     pub(crate) fn view(&self) -> GateView {
@@ -173,6 +180,23 @@ mod tests {
         gate.nudge();
         assert!(gate.enter().is_none());
         assert_eq!(gate.view().next_try, Some(Duration::from_secs(2)), "a busy server is left alone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_time_is_short_only_a_pause_the_server_asked_for_is_kept() {
+        for (signal, waits) in
+            [(Signal::Hold(HoldReason::Channel), false), (Signal::Down { after: None }, false), (DOWN, true)]
+        {
+            let gate = gate();
+            // Long enough that no pause of chance is over by chance.
+            for _ in 0..6 {
+                gate.enter().unwrap().report(signal);
+                tokio::time::advance(gate.view().next_try.unwrap()).await;
+            }
+            gate.enter().unwrap().report(signal);
+            gate.hasten();
+            assert_eq!(gate.enter().is_none(), waits, "{signal:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -138,6 +138,14 @@ pub enum Confirmation {
 }
 
 impl Pending {
+    /// For tests of those who keep them; its fate is never known.
+    #[cfg(test)]
+    pub(crate) fn of(batch: Batch) -> Self {
+        let (promise, receipt) = super::ack::receipt::pair();
+        std::mem::forget(promise);
+        Self { batch, receipt, by: MemberId(0), ledger: Arc::default() }
+    }
+
     /// How many they are.
     pub fn tally(&self) -> Tally {
         self.batch.tally()
@@ -196,9 +204,10 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// The first 256 bytes of what was refused, for a log line.
+    /// The first 256 bytes of the first event that was refused, for a log line.
     pub fn sample(&self) -> String {
-        String::from_utf8_lossy(&self.body[..self.body.len().min(SAMPLE_BYTES)]).into_owned()
+        let event = self.events().next().unwrap_or_default();
+        String::from_utf8_lossy(&event[..event.len().min(SAMPLE_BYTES)]).into_owned()
     }
 
     /// The events, one by one.

@@ -13,6 +13,9 @@
 //! - A request goes to a member that takes data and has room, if there is any at the active site.
 //!   It never waits for another one meanwhile.
 //! - While no member takes data, one request at a time tries each that has had its pause.
+//! - Any number of members may be left out at once. Some balancers use members that fail rather than put all
+//!   load on few; here the few are spared by their limits on requests, data can wait, and what fails would
+//!   only send it back.
 //! - Whoever waits is served in the order of coming.
 //! - A member that is gone is still asked for what it has taken and not confirmed.
 //!
@@ -213,6 +216,14 @@ impl Pool {
         }
     }
 
+    /// Time is short: what is closed is tried now, unless the server named the time.
+    pub(crate) fn hasten(&self) {
+        self.members().iter().for_each(|member| member.gate.hasten());
+        self.hasten_acks();
+        self.wake_waiting();
+        self.wake_upkeep();
+    }
+
     /// How an index was refused not long ago, if it was where events go now.
     pub(crate) fn refusal_of(&self, index: &str) -> Option<Refusal> {
         let now = Instant::now();
@@ -284,11 +295,21 @@ impl Pool {
         let Some((host, port)) = &target.name else { return };
         target.asked(Instant::now());
         match resolve::ask(target.shared.settings.resolver(), host, *port).await {
-            Ok(addresses) => self.apply(target, &addresses),
+            Ok(found) => {
+                if target.left_out(found.left_out) {
+                    tracing::info!(
+                        url = %target.url,
+                        used = found.addresses.len(),
+                        left_out = found.left_out,
+                        "the name of the HEC has more addresses than are used; each instance uses others"
+                    );
+                }
+                self.apply(target, &found.addresses);
+            }
             Err(error) if target.failed(Instant::now()) => tracing::warn!(
                 url = %target.url,
                 %error,
-                next_step = "check the name in SPLUNK_HOST and the DNS servers; addresses known so far are used",
+                next_step = "check the name in the URL, and the DNS servers; addresses known so far are used",
                 "cannot look up the name of the HEC"
             ),
             Err(_) => {}

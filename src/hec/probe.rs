@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::classify::{Disposition, ResponseMode, TransportFailure};
-use super::gate::AWAY_NEXT_STEP;
+use super::gate::{AWAY_NEXT_STEP, BUSY_NEXT_STEP};
 use super::hold::HoldReason;
 use super::pool::{Member, Site};
 
@@ -73,7 +73,8 @@ impl Probe {
     pub fn next_step(&self) -> Option<&'static str> {
         match self {
             Self::Ready => None,
-            Self::Busy { .. } | Self::Unreachable { .. } => Some(AWAY_NEXT_STEP),
+            Self::Busy { .. } => Some(BUSY_NEXT_STEP),
+            Self::Unreachable { .. } => Some(AWAY_NEXT_STEP),
             Self::Refused { reason, .. } => Some(reason.next_step()),
         }
     }

@@ -199,14 +199,15 @@ impl Ledger {
     /// The status, made of that of all endpoints; there is at least one.
     pub(crate) fn status(&self, site: Site, endpoints: Vec<EndpointStatus>, acks: AckStatus) -> Status {
         let shown = representative(&endpoints);
-        let (gate, since_unix_ms) =
-            shown.map_or((GateState::Paused, 0), |endpoint| (endpoint.gate, endpoint.since_unix_ms));
+        let gate = shown.map_or(GateState::Paused, |endpoint| endpoint.gate);
+        let next_step = shown.and_then(|endpoint| endpoint.next_step);
+        let since_unix_ms = shown.map_or(0, |endpoint| endpoint.since_unix_ms);
         let next_try_ms = endpoints.iter().filter_map(|endpoint| endpoint.next_try_ms).min();
         self.with(|inner| Status {
             url: urls(&endpoints, site),
             site,
             gate,
-            next_step: gate.next_step(),
+            next_step,
             since_unix_ms,
             next_try_ms: next_try_ms.filter(|_| gate != GateState::Open),
             counters: Counters {

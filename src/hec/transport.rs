@@ -7,9 +7,9 @@
 //!
 //! Whatever the address, the certificate has to be of the URL's name, and `Host` is that name.
 
+mod failure;
+
 use std::collections::BTreeMap;
-use std::error::Error as _;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -19,11 +19,11 @@ use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use rustls::AlertDescription;
 use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
+use self::failure::{sort, words};
 use super::ack::poll::{question, statuses};
 use super::backoff;
 use super::classify::TransportFailure;
@@ -31,7 +31,6 @@ use super::compress::{Compression, Wire};
 use super::config::{ClientConfig, ConfigError, product_header};
 use super::pool::resolve::{ByName, Resolve};
 use super::reply::{REPLY_BYTES_MAX, ReplyBody};
-use crate::causes::chain;
 use crate::proxy::ProxySettings;
 use crate::tls::{self, TlsError};
 
@@ -46,12 +45,6 @@ const CONNECTION_AGE: Duration = Duration::from_secs(60);
 
 /// Connections are replaced after so many requests over them, too.
 const CONNECTION_REQUESTS: u32 = 1000;
-
-/// The most characters of an error's text that are kept.
-const ERROR_CHARS_MAX: usize = 400;
-
-/// The HTTP library's words for a tunnel that a proxy refused with 407.
-const TUNNEL_REFUSED: &str = "proxy authorization required";
 
 /// The most cookies looked at in one reply.
 const SET_COOKIES_MAX: usize = 16;
@@ -323,7 +316,7 @@ async fn exchange(request: reqwest::RequestBuilder) -> Replied {
         Ok(response) => read(response).await,
         Err(error) => {
             let error = error.without_url();
-            let exchange = Exchange::Failed { failure: failure(&error), text: words(&error) };
+            let exchange = Exchange::Failed { failure: sort(&error), text: words(&error) };
             Replied { exchange, set_cookies: Vec::new(), body: Vec::new() }
         }
     }
@@ -366,109 +359,5 @@ fn append(body: &mut Vec<u8>, chunk: &Bytes) {
     body.extend_from_slice(&chunk[..chunk.len().min(room)]);
 }
 
-/// Sorts an error by what it says about the data.
-fn failure(error: &reqwest::Error) -> TransportFailure {
-    match tls_error(error) {
-        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
-            TransportFailure::Certificate
-        }
-        Some(rustls::Error::AlertReceived(alert)) if refuses_certificate(*alert) => {
-            TransportFailure::Certificate
-        }
-        Some(rustls::Error::InvalidMessage(_)) if error.is_connect() => TransportFailure::NotTls,
-        // The library has a type for it, which it keeps to itself.
-        _ if error.is_connect() && chain(error).contains(TUNNEL_REFUSED) => {
-            TransportFailure::ProxyAuthentication
-        }
-        _ if error.is_connect() || error.is_builder() => TransportFailure::Unreachable,
-        _ => TransportFailure::Interrupted,
-    }
-}
-
-fn refuses_certificate(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::NoCertificate
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied
-            | AlertDescription::CertificateRequired
-    )
-}
-
-/// The TLS error among the causes. An `io::Error` hides what it wraps from `source`.
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        if let Some(tls) = current.downcast_ref() {
-            return Some(tls);
-        }
-        cause = match current.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => current.source(),
-        };
-    }
-    None
-}
-
-/// The causes in one line, each said once.
-fn words(error: &reqwest::Error) -> String {
-    chain(error).chars().take(ERROR_CHARS_MAX).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn transport() -> Transport {
-        let url: Url = "http://127.0.0.1:8088".parse().unwrap();
-        let config = ClientConfig::new(url.clone(), "token".into());
-        let settings = Settings::new(&config, std::slice::from_ref(&url)).unwrap();
-        Transport::new(&Arc::new(settings), url, None).unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn connections_are_replaced_after_a_minute_give_or_take_a_quarter() {
-        let transport = transport();
-        let expires = || transport.generation.lock().unwrap().expires;
-        for _ in 0..20 {
-            let before = expires();
-            let age = before - Instant::now();
-            assert!((45..=75).contains(&age.as_secs()), "{age:?}");
-            tokio::time::advance(age - Duration::from_millis(2)).await;
-            transport.http();
-            assert_eq!(expires(), before, "not yet");
-            tokio::time::advance(Duration::from_millis(3)).await;
-            transport.http();
-            assert!(expires() > before);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn connections_are_replaced_after_a_thousand_requests() {
-        let transport = transport();
-        let left = || transport.generation.lock().unwrap().requests_left;
-        for expected in (1..CONNECTION_REQUESTS).rev() {
-            transport.http();
-            assert_eq!(left(), expected);
-        }
-        transport.http();
-        assert_eq!(left(), CONNECTION_REQUESTS);
-    }
-
-    #[test]
-    fn no_more_of_a_reply_is_kept_than_the_limit() {
-        let mut body = Vec::new();
-        let chunk = Bytes::from(vec![b'x'; REPLY_BYTES_MAX - 1]);
-        append(&mut body, &chunk);
-        assert_eq!(body.len(), REPLY_BYTES_MAX - 1);
-        append(&mut body, &chunk);
-        assert_eq!(body.len(), REPLY_BYTES_MAX);
-        append(&mut body, &chunk);
-        assert_eq!(body.len(), REPLY_BYTES_MAX);
-    }
-}
+mod tests;

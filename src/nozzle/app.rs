@@ -200,16 +200,8 @@ impl App {
         drop(self.admission);
 
         let mut failures = Vec::new();
-        let client = Arc::clone(&self.client);
-        let hasten = async {
-            shutdown.cancelled().await;
-            client.hasten_acks();
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = wait(&mut line, &shutdown, config.shutdown_timeout, &hurry, &mut failures) => {}
-            () = hasten => {}
-        }
+        let stop = Stop { shutdown: &shutdown, timeout: config.shutdown_timeout, hurry: &hurry };
+        wait(&mut line, stop, &self.client, &mut failures).await;
         count_rest(&self.frames, &self.ledger);
         ended.cancel();
         let side_ends = async {
@@ -278,20 +270,25 @@ fn selector_kinds(events: EventSet) -> SelectorKinds {
     }
 }
 
-/// Waits until the line has ended by itself, after `shutdown`, or has been hurried.
-async fn wait(
-    line: &mut Tasks<()>,
-    shutdown: &CancellationToken,
+/// How the end begins, and how long it may take.
+#[derive(Clone, Copy)]
+struct Stop<'a> {
+    shutdown: &'a CancellationToken,
     timeout: Duration,
-    hurry: &CancellationToken,
-    failures: &mut Vec<String>,
-) {
+    hurry: &'a CancellationToken,
+}
+
+/// Waits until the line has ended by itself, after `shutdown`, or has been hurried.
+async fn wait(line: &mut Tasks<()>, stop: Stop<'_>, client: &Client, failures: &mut Vec<String>) {
+    let Stop { shutdown, timeout, hurry } = stop;
     let patience = async {
         shutdown.cancelled().await;
         tracing::info!(
             timeout_ms = millis(timeout),
             "stopping: no more reading, delivering what is buffered"
         );
+        // A pause longer than what is left of the time would be the end of all that is buffered.
+        client.hasten();
         tokio::time::sleep(timeout.saturating_sub(COUNTING_TIME).max(timeout / 2)).await;
         tracing::warn!("time to deliver has run out: counting what is left");
         hurry.cancel();

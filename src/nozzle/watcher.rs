@@ -33,7 +33,7 @@ pub async fn run(view: StatusView, stop: CancellationToken) {
             _ = ticks.tick() => {}
         }
         let now = view.get();
-        report(&seen.ledger, &now.ledger);
+        report(&seen, &now);
         report_upstream(&seen.upstream, &now.upstream);
         report_dead_letters(&seen, &now);
         seen = now;
@@ -43,7 +43,7 @@ pub async fn run(view: StatusView, stop: CancellationToken) {
             summary = seen.ledger.clone();
         }
     }
-    report(&seen.ledger, &view.get().ledger);
+    report(&seen, &view.get());
 }
 
 /// Logs what the platform says it lost between two looks.
@@ -55,7 +55,9 @@ fn report_upstream(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>
 }
 
 /// Logs what was lost, refused or could not be read between two looks.
-fn report(before: &Snapshot, after: &Snapshot) {
+fn report(before: &Status, after: &Status) {
+    let dead_letters = after.dead_letters.as_ref().map(|letters| letters.folder.display().to_string());
+    let (before, after) = (&before.ledger, &after.ledger);
     for (reason, envelopes) in increase(&before.dropped, &after.dropped) {
         let next_step = next_step(&reason);
         tracing::error!(%reason, envelopes, next_step, "envelopes dropped");
@@ -69,7 +71,9 @@ fn report(before: &Snapshot, after: &Snapshot) {
         );
     }
     for (code, envelopes) in increase(&before.rejected, &after.rejected) {
-        tracing::error!(%code, envelopes, next_step = "see the HEC code in docs/delivery.md", "splunk refused events for what they are");
+        let next_step = rejected_next_step(&code);
+        let dead_letters = dead_letters.as_deref().unwrap_or("set DEAD_LETTER_DIR to keep them");
+        tracing::error!(%code, envelopes, next_step, dead_letters, "splunk refused events for what they are");
     }
     for (kind, frames) in increase(&before.malformed, &after.malformed) {
         tracing::warn!(%kind, frames, "frames or envelopes could not be decoded");
@@ -130,8 +134,29 @@ fn next_step(reason: &str) -> &'static str {
             "events are larger than HEC_MAX_EVENT_BYTES: raise it, or set HEC_OVERSIZE to truncate or split"
         }
         Some(DropReason::RetriesExhausted) => "remove HEC_RETRIES to keep trying while there is room",
-        Some(DropReason::Shutdown) => "splunk did not take all within SHUTDOWN_TIMEOUT",
+        Some(DropReason::Shutdown) => {
+            "splunk did not take all within SHUTDOWN_TIMEOUT: see the lines before for the reason, and raise it as far as the platform waits"
+        }
         Some(DropReason::Defect) | None => "a defect of the nozzle: please report it with the log",
+    }
+}
+
+/// What to do about events that were refused, by their label in the ledger.
+fn rejected_next_step(code: &str) -> &'static str {
+    match code {
+        "code_7" => {
+            "see the line that names the index; create it, allow it for the token, or set SPLUNK_FALLBACK_INDEX"
+        }
+        "code_6" => {
+            "see a sample in the log: if its bytes are many, lower HEC_MAX_EVENT_BYTES or raise maxEventSize of Splunk; else report it"
+        }
+        "http_413" => {
+            "lower HEC_MAX_EVENT_BYTES, or raise the limit on bodies of the gateway in front of the HEC"
+        }
+        _ if code.starts_with("http_") => {
+            "it is not the HEC that refuses them: look into the log of the gateway in front of it"
+        }
+        _ => "see a sample in the log, and report it: the nozzle should make no such events",
     }
 }
 

@@ -1,8 +1,9 @@
 //! Events to Splunk's HTTP Event Collector, by the client the nozzle uses: retries, gzip,
 //! verified certificates; a body that is refused costs only the events that are at fault.
 //!
-//! Each sample has its own servers; equal ones share a client. A few bodies are on their way at
-//! once, so order between bodies is not promised, as in the original.
+//! Each sample has its own servers; equal ones share a client, and so do those of one sample that take the
+//! same token: what one does not take goes to another. A few bodies are on their way at once, so order
+//! between bodies is not promised, as in the original.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ const BODIES_MAX: usize = 8;
 /// Where a body goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// To one server after the other.
+    /// To one of them: to which one is the client's choice where they take the same token, else they take turns.
     RoundRobin,
     /// To all of them.
     Mirror,
@@ -101,7 +102,7 @@ impl Hec {
             return Err(settings.wrong("httpeventMaxPayloadSize", "0", expected));
         }
         Ok(Self {
-            servers: servers(settings, clients)?,
+            servers: servers(settings, mode, clients)?,
             mode,
             next: 0,
             encoder: Encoder::new(form, body_bytes),

@@ -68,6 +68,8 @@ pub(crate) enum Notice {
     Down {
         /// How often it failed in a row.
         failures: u32,
+        /// How long it has not.
+        away: Duration,
         /// Until the next try.
         pause: Duration,
     },
@@ -175,6 +177,8 @@ struct Closed {
     /// Since it has been held, or has been backing off.
     since: Instant,
     until: Instant,
+    /// Whether the server named the time.
+    asked: bool,
     probe: Probe,
 }
 
@@ -238,7 +242,9 @@ impl Breaker {
                 self.failures += 1;
                 let wait = after.unwrap_or_default().max(pause(self.rounds, &mut self.chance));
                 self.rounds = self.rounds.saturating_add(1);
-                self.close(None, wait, now)
+                let notice = self.close(None, wait, now);
+                self.note_asked(after);
+                notice
             }
             Signal::Hold(reason) => {
                 let wait = hold_pause(self.holds);
@@ -261,6 +267,17 @@ impl Breaker {
     pub(super) fn nudge(&mut self, now: Instant) {
         if let State::Closed(closed @ Closed { held: Some(_), .. }) = &mut self.state {
             closed.until = closed.until.min(now);
+            self.holds = 0;
+        }
+    }
+
+    /// Time is short: the next try is now, unless the server named the time, and pauses begin anew.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        if let State::Closed(closed) = &mut self.state
+            && !closed.asked
+        {
+            closed.until = closed.until.min(now);
+            self.rounds = 0;
             self.holds = 0;
         }
     }
@@ -294,6 +311,7 @@ impl Breaker {
         match signal {
             Signal::Down { after: Some(after) } => {
                 closed.until = closed.until.max(now + after);
+                closed.asked = true;
                 None
             }
             Signal::Hold(reason) if closed.held.is_none() => {
@@ -356,16 +374,32 @@ impl Breaker {
             }
         }
         self.epoch += 1;
-        self.state =
-            State::Closed(Closed { away_since, held, since, until: now + wait, probe: Probe::Wanted });
+        self.state = State::Closed(Closed {
+            away_since,
+            held,
+            since,
+            until: now + wait,
+            asked: false,
+            probe: Probe::Wanted,
+        });
         if !self.may_speak(held, now) {
             return None;
         }
         self.last_notice = Some((now, held));
         Some(match held {
             Some(reason) => Notice::Held { reason, lasting: now.saturating_duration_since(since) },
-            None => Notice::Down { failures: self.rounds, pause: wait },
+            None => Notice::Down {
+                failures: self.rounds,
+                away: now.saturating_duration_since(away_since),
+                pause: wait,
+            },
         })
+    }
+
+    fn note_asked(&mut self, after: Option<Duration>) {
+        if let State::Closed(closed) = &mut self.state {
+            closed.asked = after.is_some_and(|after| !after.is_zero());
+        }
     }
 
     fn leave_hold(&mut self, closed: Closed, now: Instant) {

@@ -28,14 +28,13 @@ impl Pool {
         Awaiting(Arc::clone(self))
     }
 
-    /// See [`Client::hasten_acks`](crate::hec::Client::hasten_acks).
-    pub(crate) fn hasten_acks(&self) {
+    /// Nothing more will come: the last polls are to be quick.
+    pub(super) fn hasten_acks(&self) {
         self.desk.hasten();
         let now = Instant::now();
         for member in self.those_asked() {
             member.endpoint.lanes().into_iter().for_each(|lanes| lanes.hasten(now));
         }
-        self.wake_upkeep();
     }
 
     /// See [`Client::give_up_acks`](crate::hec::Client::give_up_acks).

@@ -63,7 +63,8 @@ impl Lease {
             self.member.target.look_up_soon();
         }
         let error = probe.detail();
-        self.report(Ended { bytes: 0, began: None, signal, push_back: false, reopened: false, error }, speak);
+        let push_back = matches!(probe, Probe::Busy { .. });
+        self.report(Ended { bytes: 0, began: None, signal, push_back, reopened: false, error }, speak);
         probe
     }
 

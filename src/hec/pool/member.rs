@@ -11,7 +11,7 @@ use super::load::Load;
 use super::target::Target;
 use crate::clock::millis;
 use crate::hec::endpoint::Endpoint;
-use crate::hec::gate::{AWAY_NEXT_STEP, Gate, Notice, Signal};
+use crate::hec::gate::{AWAY_NEXT_STEP, BUSY_NEXT_STEP, Gate, GateState, Notice, Signal};
 use crate::hec::status::{self, EndpointStatus, LastError};
 
 /// Names a member for as long as the process lives.
@@ -32,7 +32,16 @@ struct Figures {
     limit: Limit,
     requests: u64,
     failures: u64,
+    /// Whether it was there when it last failed, and asked for less.
+    busy: bool,
     last_error: Option<LastError>,
+}
+
+impl Figures {
+    /// What an operator can do about the last failure.
+    fn next_step(&self) -> &'static str {
+        if self.busy { BUSY_NEXT_STEP } else { AWAY_NEXT_STEP }
+    }
 }
 
 /// A request that has ended.
@@ -56,6 +65,7 @@ impl Member {
             limit: Limit::new(now),
             requests: 0,
             failures: 0,
+            busy: false,
             last_error: None,
         };
         let gate = Arc::new(Gate::new(fastrand::Rng::new()));
@@ -122,6 +132,7 @@ impl Member {
             (Signal::Strike | Signal::Down { .. } | Signal::Hold(_), _) => {
                 figures.load.failed(now);
                 figures.failures += 1;
+                figures.busy = ended.push_back;
             }
         }
         if let (true, Some(began)) = (ended.push_back, ended.began) {
@@ -144,7 +155,10 @@ impl Member {
             address: self.endpoint.address(),
             site: self.target.site,
             gate: gate.state,
-            next_step: gate.state.next_step(),
+            next_step: match gate.state {
+                GateState::Paused => Some(figures.next_step()),
+                other => other.next_step(),
+            },
             since_unix_ms: status::since(gate.lasting),
             next_try_ms: gate.next_try.map(millis),
             requests: figures.requests,
@@ -162,24 +176,26 @@ impl Member {
         let (url, site) = (self.endpoint.url(), self.target.site.label());
         let address = self.endpoint.address().map(tracing::field::display);
         match notice {
-            Notice::Down { failures, pause } if others > 0 => tracing::warn!(
+            Notice::Down { failures, away, pause } if others > 0 => tracing::warn!(
                 url,
                 address,
                 site,
                 failures,
+                away_s = away.as_secs(),
                 pause_ms = millis(pause),
                 others,
                 next_step = "look at this node; the others get its share meanwhile",
                 error,
                 "an endpoint of the HEC does not take data"
             ),
-            Notice::Down { failures, pause } => tracing::warn!(
+            Notice::Down { failures, away, pause } => tracing::warn!(
                 url,
                 address,
                 site,
                 failures,
+                away_s = away.as_secs(),
                 pause_ms = millis(pause),
-                next_step = AWAY_NEXT_STEP,
+                next_step = self.figures().next_step(),
                 error,
                 "the HEC does not take data; it is kept and sent again"
             ),

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolving};
@@ -41,18 +42,39 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Asks a resolver, within bounds: at least one address and at most [`ADDRESSES_MAX`], each once,
-/// always in the same order.
-pub(crate) async fn ask(resolver: &dyn Resolve, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+/// What a resolver found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// At least one and at most [`ADDRESSES_MAX`], each once, always in the same order.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// How many more there are.
+    pub(crate) left_out: usize,
+}
+
+/// Asks a resolver, within bounds.
+///
+/// Of too many addresses each process uses the same ones as long as they are there, and other processes
+/// use others, so that all together use all.
+pub(crate) async fn ask(resolver: &dyn Resolve, host: &str, port: u16) -> io::Result<Found> {
+    static CHOICE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     let answer = timeout(TIMEOUT, resolver.resolve(host, port));
-    let mut addresses = answer.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let addresses = answer.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    bounded(addresses, &CHOICE)
+}
+
+fn bounded(mut addresses: Vec<SocketAddr>, choice: &RandomState) -> io::Result<Found> {
     addresses.sort_unstable();
     addresses.dedup();
-    addresses.truncate(ADDRESSES_MAX);
+    let left_out = addresses.len().saturating_sub(ADDRESSES_MAX);
+    if left_out > 0 {
+        addresses.sort_by_cached_key(|address| choice.hash_one(address));
+        addresses.truncate(ADDRESSES_MAX);
+        addresses.sort_unstable();
+    }
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
-    Ok(addresses)
+    Ok(Found { addresses, left_out })
 }
 
 /// Without the addresses no packet could be sent to, such as those of IPv6 on a machine that has
@@ -79,14 +101,16 @@ impl reqwest::dns::Resolve for ByName {
         let resolver = Arc::clone(&self.0);
         Box::pin(async move {
             // Port 0 is for the one of the URL.
-            let addresses = ask(resolver.as_ref(), name.as_str(), 0).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            let found = ask(resolver.as_ref(), name.as_str(), 0).await?;
+            Ok(Box::new(found.addresses.into_iter()) as Addrs)
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[derive(Debug)]
@@ -115,10 +139,34 @@ mod tests {
     #[tokio::test]
     async fn answers_are_sorted_whole_and_bounded() {
         let all = Fixed(vec![address(3), address(1), address(3), address(2)]);
-        assert_eq!(ask(&all, "hec", 8088).await.unwrap(), [address(1), address(2), address(3)]);
+        let found = ask(&all, "hec", 8088).await.unwrap();
+        assert_eq!(found, Found { addresses: [1, 2, 3].map(address).to_vec(), left_out: 0 });
         let many = Fixed((0..=255).map(address).collect());
-        assert_eq!(ask(&many, "hec", 8088).await.unwrap().len(), ADDRESSES_MAX);
+        let found = ask(&many, "hec", 8088).await.unwrap();
+        assert_eq!((found.addresses.len(), found.left_out), (ADDRESSES_MAX, 256 - ADDRESSES_MAX));
+        assert!(found.addresses.is_sorted());
+        assert_eq!(ask(&many, "hec", 8088).await.unwrap(), found, "the same each time");
         assert!(ask(&Fixed(Vec::new()), "hec", 8088).await.unwrap_err().to_string().contains("no address"));
+    }
+
+    #[test]
+    fn of_too_many_addresses_each_process_uses_others_and_keeps_to_them() {
+        let all = |without: Option<u8>| -> Vec<_> {
+            (0..=255).filter(|last| Some(*last) != without).map(address).collect()
+        };
+        let mut used = HashSet::new();
+        for _ in 0..100 {
+            let process = RandomState::new();
+            let mut chosen = bounded(all(None), &process).unwrap().addresses;
+            used.extend(chosen.iter().copied());
+            // One goes: its place is taken, and no other changes.
+            let gone = chosen.remove(7);
+            let SocketAddr::V4(gone) = gone else { unreachable!() };
+            let next = bounded(all(Some(gone.ip().octets()[3])), &process).unwrap().addresses;
+            assert!(chosen.iter().all(|address| next.contains(address)));
+        }
+        // That one of 256 is in none of a hundred choices of 32 happens once in 600,000 times.
+        assert!(used.len() > 250, "{}", used.len());
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,7 +186,7 @@ mod tests {
     async fn the_system_knows_this_machine() {
         let found = ask(&SystemResolver, "localhost", 8088).await.unwrap();
         assert!(
-            found.iter().all(|address| address.ip().is_loopback() && address.port() == 8088),
+            found.addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 8088),
             "{found:?}"
         );
     }

@@ -37,12 +37,14 @@ struct Schedule {
     /// Whether there has been an answer.
     answered: bool,
     warned: Option<Instant>,
+    /// Addresses beyond those that are used.
+    left_out: usize,
 }
 
 impl Target {
     pub(crate) fn new(url: Url, shared: Arc<Shared>, now: Instant) -> Self {
         let name = if shared.settings.is_proxied(&url) { None } else { name(&url) };
-        let schedule = Schedule { asked: now, due: now, answered: false, warned: None };
+        let schedule = Schedule { asked: now, due: now, answered: false, warned: None, left_out: 0 };
         Self { site: shared.site, url, shared, name, schedule: Mutex::new(schedule) }
     }
 
@@ -62,6 +64,12 @@ impl Target {
     /// There was an answer; true if it is the first.
     pub(crate) fn answered(&self) -> bool {
         !std::mem::replace(&mut self.schedule().answered, true)
+    }
+
+    /// There were so many addresses more than are used; true if that is worth saying.
+    pub(crate) fn left_out(&self, addresses: usize) -> bool {
+        let before = std::mem::replace(&mut self.schedule().left_out, addresses);
+        before == 0 && addresses > 0
     }
 
     /// There was none: whether that is worth a warning now.
@@ -145,5 +153,6 @@ mod tests {
         let warned = |second| target.failed(now + Duration::from_secs(second));
         assert_eq!([0, 5, 59, 60, 61, 120].map(warned), [true, false, false, true, false, true]);
         assert_eq!([target.answered(), target.answered()], [true, false]);
+        assert_eq!([0, 3, 4, 0, 1].map(|more| target.left_out(more)), [false, true, false, false, true]);
     }
 }

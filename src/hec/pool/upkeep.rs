@@ -92,22 +92,25 @@ impl Pool {
         let probes: Vec<_> = join_all(probes).await;
         let ready = probes.iter().filter(|probe| **probe == Probe::Ready).count();
         let endpoints = probes.len();
-        let Some((member, probe)) = members.iter().zip(&probes).find(|(_, probe)| **probe != Probe::Ready)
-        else {
+        // The first of those that only an operator can cure, if there is one.
+        let rank = |probe: &Probe| match probe {
+            Probe::Refused { .. } => 0,
+            Probe::Busy { .. } | Probe::Unreachable { .. } => 1,
+            Probe::Ready => 2,
+        };
+        let worst = members.iter().zip(&probes).min_by_key(|(_, probe)| rank(probe));
+        let Some((member, probe)) = worst.filter(|(_, probe)| **probe != Probe::Ready) else {
             return tracing::info!(endpoints, "the HEC is there and takes the token");
         };
-        let probed = Probed::of(member, probe.clone());
-        let (next_step, error) = (probe.next_step(), probed.to_string());
-        if ready == 0 {
-            tracing::warn!(endpoints, next_step, error, "the HEC takes no events yet; they are kept");
+        let (next_step, error) = (probe.next_step(), Probed::of(member, probe.clone()).to_string());
+        let message = match ready {
+            0 => "the HEC takes no events yet; they are kept",
+            _ => "not every endpoint of the HEC takes events; the others get them",
+        };
+        if matches!(probe, Probe::Refused { .. }) {
+            tracing::error!(endpoints, ready, next_step, error, "{message}");
         } else {
-            tracing::warn!(
-                endpoints,
-                ready,
-                next_step,
-                error,
-                "not every endpoint of the HEC takes events; the others get them"
-            );
+            tracing::warn!(endpoints, ready, next_step, error, "{message}");
         }
     }
 

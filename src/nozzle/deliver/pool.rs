@@ -23,6 +23,10 @@ use crate::nozzle::ledger::{Drop as DropReason, Ledger};
 /// what waits, and should not be needed for every batch.
 const SHED_PART: usize = 256;
 
+/// How many requests that were set aside are looked at for one that can be judged. What shows that of one
+/// shows it of those set aside before, too, so no more are needed.
+const ASIDE_LOOKS: usize = 64;
+
 /// How many of the newest batches are looked at for one that a rest can be added to.
 const MERGE_LOOKS: usize = 8;
 
@@ -206,7 +210,8 @@ impl Pool {
             arrived.as_mut().enable();
             {
                 let mut state = self.lock();
-                let ripe = state.aside.iter().position(|aside| can_judge(&aside.deferred));
+                let mut aside = state.aside.iter().take(ASIDE_LOOKS);
+                let ripe = aside.position(|aside| can_judge(&aside.deferred));
                 if let Some(aside) = ripe.and_then(|at| state.aside.remove(at)) {
                     return Some(Work::Again(aside, None));
                 }
@@ -265,7 +270,10 @@ impl Pool {
     pub(super) fn confirmed(&self, again: Option<Deferred>, place: Place) {
         let mut state = self.lock();
         state.unconfirmed -= 1;
-        state.aside.extend(again.map(|deferred| SetAside { deferred, place }));
+        if let Some(deferred) = again {
+            // It can be sent at once: before what only waits to be judged, of which not all is looked at.
+            state.aside.push_front(SetAside { deferred, place });
+        }
         drop(state);
         // Senders may be waiting for the last one.
         self.arrived.notify_waiters();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::hec::Rejection;
 use crate::hec::dead_letter::{DeadLetterStatus, DeadLetters};
+use crate::hec::reply::HecCode;
 
 /// The least time between two samples in the log.
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
@@ -46,7 +47,9 @@ impl Refused {
             drop(sampled);
             tracing::warn!(
                 code = label(rejection),
+                reason = rejection.code.map_or("refused without a HEC code", HecCode::meaning),
                 index = %rejection.index,
+                bytes = rejection.events().next().map(<[u8]>::len),
                 sample = rejection.sample(),
                 "an event that splunk refused"
             );

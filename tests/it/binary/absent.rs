@@ -56,8 +56,7 @@ async fn it_waits_for_all_its_peers_and_then_delivers() {
         peers.publish(0, 500).await;
         eventually("a reason that names Splunk and a next step", async || {
             let reasons = reasons(admin).await?;
-            (reasons.contains(&hec.address().to_string()) && reasons.contains("check SPLUNK_HOST"))
-                .then_some(())
+            (reasons.contains(&hec.address().to_string()) && reasons.contains("check the URL")).then_some(())
         })
         .await;
         assert_eq!(get(admin, "/health", "").await.0, 200);

@@ -70,7 +70,7 @@ async fn splunk_is_away() {
     let peers = Peers::start().await;
     let way = Forwarder::reserve(peers.hec.address());
     let away = peers.nozzle(Source::Grpc, &["check"]).var("SPLUNK_HOST", way.url());
-    fails(away, &[("splunk", &[&way.address().to_string(), "check SPLUNK_HOST", "security groups"])]).await;
+    fails(away, &[("splunk", &[&way.address().to_string(), "check the URL", "security groups"])]).await;
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ async fn splunk_is_known_to_be_away_and_back_before_there_is_any_event() {
         .start();
     let admin = nozzle.admin().await;
     let line = nozzle.logged("the HEC takes no events yet; they are kept").await;
-    assert!(line["next_step"].as_str().is_some_and(|step| step.contains("check SPLUNK_HOST")), "{line}");
+    assert!(line["next_step"].as_str().is_some_and(|step| step.contains("check the URL")), "{line}");
     assert!(line["error"].as_str().is_some_and(|text| text.contains(&hec.address().to_string())), "{line}");
     peers.wait_read(Source::Grpc).await;
     let named = async || {
@@ -37,7 +37,7 @@ async fn splunk_is_known_to_be_away_and_back_before_there_is_any_event() {
         named().await.filter(|body| !body.contains("no stream"))
     })
     .await;
-    assert!(body.contains("check SPLUNK_HOST"), "{body}");
+    assert!(body.contains("check the URL"), "{body}");
     let _splunk = hec.open().await;
     eventually("ready", async || (get(admin, "/ready", "").await.0 == 200).then_some(())).await;
     nozzle.stop().await.ledger();
@@ -59,7 +59,7 @@ async fn a_check_names_each_endpoint() {
     assert_eq!(lines.len(), 3, "{}", ended.text());
     for (start, words) in [
         ("ok    splunk ", [peers.hec.url(), "takes the token".to_owned()]),
-        ("FAIL  splunk ", [dead.address().to_string(), "check SPLUNK_HOST".to_owned()]),
+        ("FAIL  splunk ", [dead.address().to_string(), "check the URL".to_owned()]),
         ("ok    splunk failover ", [other.url(), "takes the token".to_owned()]),
     ] {
         let found = lines

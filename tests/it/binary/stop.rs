@@ -88,7 +88,7 @@ async fn what_splunk_cannot_take_because_it_is_away_is_counted() {
     drop(open);
     peers.publish(500, 500).await;
     let line = nozzle.logged("the HEC does not take data; it is kept and sent again").await;
-    assert!(line["next_step"].as_str().is_some_and(|step| step.contains("check SPLUNK_HOST")), "{line}");
+    assert!(line["next_step"].as_str().is_some_and(|step| step.contains("check the URL")), "{line}");
     assert!(line["pause_ms"].is_u64(), "{line}");
     counted(&nozzle.stop().await, &peers);
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use firehose_nozzle::sim::hec::{
-    Action, BytesPerSecond, Code, Direction, Endpoint, InputQueueConfig, Reply, Rule, Stage,
+    Action, BytesPerSecond, Code, CookieValue, Direction, Endpoint, InputQueueConfig, Reply, Rule, Stage,
 };
 use futures_util::future::join_all;
 
@@ -38,6 +38,10 @@ async fn delays_drips_and_closed_connections_cost_nothing() {
         ("a dripping reply", Action::Drip(Direction::Reply, BytesPerSecond(500))),
         ("closed after three", Action::CloseAfter(3)),
         ("closed each time", Action::connection_close()),
+        (
+            "another cookie each time",
+            Action::SetCookie { name: "node".to_owned(), value: CookieValue::Rotating },
+        ),
         ("a warning of a full queue", Action::AnswerAfterIndex(warning(Code::QueueNearlyFull))),
         ("a warning of many acks", Action::AnswerAfterIndex(warning(Code::AckNearlyFull))),
     ];

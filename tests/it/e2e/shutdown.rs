@@ -1,5 +1,6 @@
 //! The end of a nozzle: what was read is delivered, and what cannot be is counted, in time.
 
+use firehose_nozzle::hec::GateState;
 use firehose_nozzle::nozzle::status::Status;
 use firehose_nozzle::sim::foundation::{End, Fault, Target, TokenFault};
 use firehose_nozzle::sim::hec::{Action, Code, Endpoint, Reply, Rule};
@@ -114,6 +115,20 @@ async fn splunk_may_come_back_while_it_ends() {
     world.foundation.wait_connected(DEADLINE, |open| open.rlp == 0).await.unwrap();
     world.hec.resume();
     world.finish(nozzle).await.assert_exactly(0..500);
+}
+
+#[tokio::test]
+async fn a_splunk_that_was_mended_before_the_end_is_tried_at_once() {
+    let world = World::start().await;
+    Away::Refusing.begin(&world);
+    // Less than the pause of a hold.
+    let nozzle = world.nozzle(Source::Grpc, &[("SHUTDOWN_TIMEOUT", "4s")]).await;
+    world.publish(0..50, |n| log(&app_guid(1), n)).await;
+    let held =
+        |status: &Status| matches!(status.hec.gate, GateState::Held { .. }) && status.ledger.batched == 50;
+    nozzle.until("everything is held", held).await;
+    world.hec.clear_rules();
+    world.finish(nozzle).await.assert_exactly(0..50);
 }
 
 #[tokio::test]

@@ -40,8 +40,8 @@ fn events(server: &HecServer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn events_go_to_one_server_after_the_other_or_to_all() {
-    for (mode, expected) in [("roundrobin", [3, 3]), ("mirror", [6, 6])] {
+async fn events_go_to_one_of_the_servers_or_to_all() {
+    for (mode, expected) in [("roundrobin", 6), ("mirror", 12)] {
         let (first, second) =
             (HecServer::start(config()).await.unwrap(), HecServer::start(config()).await.unwrap());
         let servers = servers_of(&[&first, &second]);
@@ -53,7 +53,9 @@ async fn events_go_to_one_server_after_the_other_or_to_all() {
         ];
         let mut hec = output(&settings).unwrap();
         write_all(&mut hec, &["1", "2", "3", "4", "5", "6"]).await.unwrap();
-        assert_eq!([events(&first).len(), events(&second).len()], expected, "{mode}");
+        let shares = [events(&first).len(), events(&second).len()];
+        assert_eq!(shares.iter().sum::<usize>(), expected, "{mode}: {shares:?}");
+        assert!(shares.iter().all(|share| *share > 0), "{mode}: {shares:?}");
         let (mut all, mut both) =
             ([events(&first), events(&second)].concat(), vec!["1", "2", "3", "4", "5", "6"]);
         if mode == "mirror" {
@@ -63,6 +65,38 @@ async fn events_go_to_one_server_after_the_other_or_to_all() {
         both.sort_unstable();
         assert_eq!(all, both);
     }
+}
+
+#[tokio::test]
+async fn what_a_server_that_is_gone_does_not_take_goes_to_the_others() {
+    let (first, second) =
+        (HecServer::start(config()).await.unwrap(), HecServer::start(config()).await.unwrap());
+    let servers = servers_of(&[&first, &second]);
+    let settings = [("httpeventServers", &*servers), ("httpeventMaxPayloadSize", "1")];
+    let mut hec = output(&settings).unwrap();
+    hec.write(&batch(&["1", "2", "3", "4"])).await.unwrap();
+    while hec.settle().await {}
+    let before = events(&first);
+    drop(first);
+    // One attempt at the dead server, and no wait for it.
+    write_all(&mut hec, &["5", "6", "7", "8"]).await.unwrap();
+    let mut all = [before, events(&second)].concat();
+    all.sort();
+    assert_eq!(all, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+}
+
+#[test]
+fn servers_with_tokens_of_their_own_take_turns() {
+    crate::tls::install_provider();
+    let server =
+        |port, key| serde_json::json!({"protocol": "http", "address": "h", "port": port, "key": key});
+    let servers = [server(1, "a"), server(2, "b"), server(3, "a")];
+    let text = serde_json::json!({ "servers": servers }).to_string();
+    let hec = output(&[("httpeventServers", &text)]).unwrap();
+    assert_eq!(hec.servers.len(), 3);
+    assert!(Arc::ptr_eq(&hec.servers[0], &hec.servers[2]) && !Arc::ptr_eq(&hec.servers[0], &hec.servers[1]));
+    let hec = output(&[("httpeventServers", &text), ("httpeventOutputMode", "mirror")]).unwrap();
+    assert!(!Arc::ptr_eq(&hec.servers[0], &hec.servers[2]));
 }
 
 #[tokio::test]

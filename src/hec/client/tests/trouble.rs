@@ -16,6 +16,7 @@ use crate::tls::{ClientTls, provider};
 async fn every_passing_trouble_ends_in_delivery() {
     let busy = r#"{"text":"Server is busy","code":9}"#;
     let huge = "x".repeat(1_000_000);
+    let success = r#"{"text":"Success","code":0}"#.to_owned();
     let retry_now = Answer::Reply(429, "Retry-After: 0\r\n".to_owned(), String::new());
     // The answer, and how many requests without a reply, and possible duplicates, it makes.
     let cases = [
@@ -26,11 +27,19 @@ async fn every_passing_trouble_ends_in_delivery() {
         (reply(500, r#"{"text":"Internal server error","code":8}"#), 0, 1),
         (reply(502, "<html>Bad gateway</html>"), 0, 1),
         (Answer::Close, 1, 1),
+        (reply(200, &huge), 0, 1),
+        (reply(200, r#"[{"text":"Success","code":0}]"#), 0, 1),
+        (reply(200, r#"{"text":"Success","code":[0]}"#), 0, 1),
+        // Encoded although nobody asked for that.
+        (Answer::Reply(200, "Content-Encoding: gzip\r\n".to_owned(), "\u{1f}\u{8b}".to_owned()), 0, 1),
+        // More headers, and longer ones, than any server has a reason for.
+        (Answer::Reply(200, "X-Filler: y\r\n".repeat(10_000), success.clone()), 1, 1),
+        (Answer::Reply(200, format!("X-Filler: {huge}\r\n"), success), 1, 1),
         (Answer::CutShort(200, r#"{"text":"Success","code":0}"#.to_owned()), 0, 1),
         (Answer::CutShort(400, r#"{"text":"Invalid da"#.to_owned()), 0, 1),
     ];
     for (trouble, interrupted, ambiguous) in cases {
-        let server = Server::answering(vec![success(), trouble.clone(), success()]).await;
+        let server = Server::answering(vec![super::success(), trouble.clone(), super::success()]).await;
         let client = client(&server);
         deliver_all(&client, 5).await;
         deliver_all(&client, 5).await;

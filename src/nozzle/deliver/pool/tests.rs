@@ -266,3 +266,35 @@ fn the_pool_is_not_empty_while_something_is_set_aside() {
     drop((aside, test));
     assert!(matches!(pool.take(|_| false).now_or_never(), Some(None)));
 }
+
+#[test]
+fn what_is_to_be_confirmed_keeps_its_place_and_comes_back_before_suspects() {
+    let (pool, ledger) = pool(100_000, WhenFull::Fair);
+    for flow in [1, 2] {
+        admit(&pool, batch(&[flow; 5], 100));
+    }
+    let (first, second) = (take(&pool).unwrap(), take(&pool).unwrap());
+    let before = pool.status().bytes;
+    let mut pending = pool.keep(Vec::new(), vec![Pending::of(first.batch)], first.place);
+    assert_eq!(
+        (pool.status().bytes, pool.status().awaiting_acks, ledger.snapshot().batched),
+        (before, 1, 10)
+    );
+    pool.close();
+    let suspects = (0..2 * ASIDE_LOOKS).map(|_| deferred(&[])).collect();
+    drop(pool.keep(suspects, Vec::new(), second.place));
+    let (_, place) = pending.pop().unwrap();
+    pool.confirmed(Some(deferred(&[1; 5])), place);
+    let five = |deferred: &Deferred| deferred.tally().events == 5;
+    let Some(Some(Work::Again(again, None))) = pool.take(five).now_or_never() else { panic!() };
+    assert_eq!(again.deferred.tally().events, 5);
+
+    // The last one may still come back, so senders stay.
+    pool.lock().aside.clear();
+    pending.extend(pool.keep(Vec::new(), vec![Pending::of(batch(&[1; 5], 100))], again.place));
+    assert!(pool.take(|_| false).now_or_never().is_none());
+    let (_, place) = pending.pop().unwrap();
+    pool.confirmed(None, place);
+    assert!(matches!(pool.take(|_| false).now_or_never(), Some(None)));
+    assert_eq!((pool.status().bytes, ledger.snapshot().batched), (0, 0));
+}
