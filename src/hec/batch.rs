@@ -190,6 +190,12 @@ impl Batch {
         (Bytes::from(self.body), self.marks)
     }
 
+    /// Puts together what [`Batch::into_parts`] took apart; without a copy, if nobody else has the body.
+    pub(crate) fn of_parts(index: Arc<str>, body: Bytes, marks: Vec<EventMark>) -> Self {
+        let units = marks.iter().map(|mark| u64::from(mark.units)).sum();
+        Self { index, body: Vec::from(body), marks, units }
+    }
+
     /// Bytes of memory the batch holds, for accounting against a pool.
     pub fn memory(&self) -> usize {
         self.body.capacity() + self.marks.capacity() * size_of::<EventMark>()

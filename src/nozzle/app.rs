@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::millis;
 use crate::hec::dead_letter::DeadLetters;
-use crate::hec::{self, Client, ClientConfig, RetryLimit};
+use crate::hec::{self, AckConfig, Client, ClientConfig, RetryLimit};
 use crate::nozzle::admin::{self, Admin};
 use crate::nozzle::batcher::{BatchLimits, Batcher};
 use crate::nozzle::cf::Foundation;
@@ -450,6 +450,8 @@ pub(super) fn hec_client(config: &Config) -> Result<Client, hec::ConfigError> {
         response: hec.response,
         retries: retries.map_or(RetryLimit::Unlimited, RetryLimit::Attempts),
         fallback_index: hec.fallback_index.clone(),
+        // What waits to be confirmed keeps its place in the pool: the other half is for what comes.
+        acks: AckConfig { pending_bytes_max: config.delivery_max_bytes / 2, ..hec.acks },
         ..ClientConfig::with_urls(hec.urls.clone(), hec.token.clone())
     })
 }

@@ -18,14 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 pub use self::keeper::{Ends, Keeper, RETRY_EVERY, SpoolSettings, SpoolStatus};
-use self::pool::{Admitted, OnDisk, Pool, SetAside, Work};
+use self::pool::{Admitted, OnDisk, Pool, Rest, SetAside, Work};
 pub use self::pool::{MergeLimits, PoolStatus};
 use self::refused::Refused;
 use self::room::Place;
 pub use self::shed::ShedApp;
 use crate::hec::batch::Batch;
 use crate::hec::dead_letter::{DeadLetterStatus, DeadLetters};
-use crate::hec::{Client, Deferred, Delivery, Slot};
+use crate::hec::{Client, Confirmation, Deferred, Delivery, Pending, Slot};
 use crate::nozzle::config::WhenFull;
 use crate::nozzle::ledger::{Drop as DropReason, Ledger};
 
@@ -110,19 +110,18 @@ impl Outbox {
         self.refused.status()
     }
 
-    /// Sends batches until the pool is closed and empty. After `stop` is cancelled nothing is sent
-    /// any more: what is left is counted as lost.
+    /// Sends batches until the pool is closed and empty, and all are confirmed that are to be. After `stop` is
+    /// cancelled nothing is sent any more: what is left is counted as lost, or as unconfirmed if HEC has taken it.
     pub async fn send_all(self, client: Arc<Client>, stop: CancellationToken) {
         loop {
             // What no endpoint could take yet stays in the pool, where it counts as waiting.
             let slot = stop.run_until_cancelled(client.slot()).await;
             let drains_max = slot.as_ref().map_or(0, Slot::of) / DRAIN_PART;
-            let work = self.pool.take(drains_max, |deferred| client.can_judge(deferred)).await;
-            let Some(work) = work else { break };
+            let Some(work) = self.next(&client, drains_max, &stop).await else { break };
             let (delivery, place) = match work {
                 // What need not be sent any more, nor is lost.
                 Work::New(Admitted { batch, place }) if stop.is_cancelled() && self.keeps() => {
-                    self.pool.leave(vec![batch], place);
+                    self.pool.leave(batch, place);
                     continue;
                 }
                 Work::New(Admitted { batch, place }) => (client.deliver_or_defer(batch, &stop).await, place),
@@ -137,11 +136,40 @@ impl Outbox {
         }
     }
 
+    async fn next(&self, client: &Client, drains_max: usize, stop: &CancellationToken) -> Option<Work<'_>> {
+        let take = self.pool.take(drains_max, |deferred| client.can_judge(deferred));
+        tokio::pin!(take);
+        tokio::select! {
+            biased;
+            work = &mut take => return work,
+            () = stop.cancelled() => {}
+        }
+        client.give_up_acks();
+        take.await
+    }
+
+    /// No sender waits for an ack: it may take minutes. The batch keeps its place.
+    fn await_ack(&self, pending: Pending, place: Place) {
+        let (pool, ledger) = (Arc::clone(&self.pool), Arc::clone(&self.ledger));
+        pending.then(move |confirmation| {
+            let again = match confirmation {
+                Confirmation::Settled(outcome) => {
+                    ledger.delivered(outcome.delivered);
+                    ledger.unconfirmed(outcome.unconfirmed);
+                    None
+                }
+                Confirmation::Again(deferred) => Some(deferred),
+            };
+            pool.confirmed(again, place);
+        });
+    }
+
     /// Counts what became of a batch. When its place is gone it is settled on disk as well, if it came from there.
     async fn settle(&self, delivery: Delivery, place: Place, stop: &CancellationToken) {
-        let Delivery { outcome, deferred, mut undelivered } = delivery;
+        let Delivery { outcome, deferred, pending, undelivered } = delivery;
         let keeps = self.keeps();
         self.ledger.delivered(outcome.delivered);
+        self.ledger.unconfirmed(outcome.unconfirmed);
         self.ledger.rerouted(outcome.rerouted);
         self.ledger.dropped(DropReason::RetriesExhausted, outcome.abandoned);
         if !keeps {
@@ -151,11 +179,15 @@ impl Outbox {
             self.ledger.rejected(&refused::label(rejection), rejection.tally);
         }
         self.refused.keep(outcome.rejected).await;
-        if keeps && stop.is_cancelled() {
-            undelivered.extend(deferred.into_iter().map(Deferred::into_batch));
-            self.pool.leave(undelivered, place);
-        } else {
-            self.pool.set_aside(deferred, place);
+        let mut rest = Rest { deferred, pending, left: Vec::new() };
+        if keeps {
+            rest.left = undelivered;
+            if stop.is_cancelled() {
+                rest.left.extend(rest.deferred.drain(..).map(Deferred::into_batch));
+            }
+        }
+        for (pending, place) in self.pool.keep(rest, place) {
+            self.await_ack(pending, place);
         }
     }
 

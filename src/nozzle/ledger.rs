@@ -3,8 +3,9 @@
 //! Two lines hold whenever nothing is on its way into the workers, and at exit:
 //!
 //! ```text
-//! received + recovered_from_spool = delivered + filtered + dropped + rejected + buffered + spooled   (envelopes)
-//! events   = envelopes that became events + fanned_out                                               (events)
+//! received + recovered_from_spool =
+//!     delivered + unconfirmed + filtered + dropped + rejected + buffered + spooled   (envelopes)
+//! events = envelopes that became events + fanned_out                                 (events)
 //! ```
 //!
 //! `received` counts envelopes as workers decode them (or hop over them, when whole frames are
@@ -120,6 +121,7 @@ pub struct Ledger {
     malformed: [AtomicU64; Malformed::ALL.len()],
     encoded: AtomicTally,
     delivered: AtomicTally,
+    unconfirmed: AtomicTally,
     dropped: [AtomicTally; Drop::ALL.len()],
     rejected: Mutex<BTreeMap<String, Tally>>,
     parked: AtomicI64,
@@ -287,6 +289,11 @@ impl Ledger {
         self.delivered.add(tally);
     }
 
+    /// Settles batched events that HEC has taken and nobody waits for an indexer to confirm.
+    pub fn unconfirmed(&self, tally: Tally) {
+        self.unconfirmed.add(tally);
+    }
+
     /// Counts events, delivered as well, that another index than their own had to do for.
     pub fn rerouted(&self, tally: Tally) {
         self.rerouted.fetch_add(tally.events, Relaxed);
@@ -319,6 +326,7 @@ impl Ledger {
             received: self.received.load(Relaxed),
             recovered_from_spool: recovered.units,
             delivered: self.delivered.get().units,
+            unconfirmed: self.unconfirmed.get().units,
             filtered: labelled(
                 Filter::ALL.iter().map(|r| (r.label(), self.filtered[*r as usize].load(Relaxed))),
             ),
@@ -331,6 +339,7 @@ impl Ledger {
                 written: encoded.events,
                 fanned_out: encoded.events.saturating_sub(encoded.units),
                 delivered: self.delivered.get().events,
+                unconfirmed: self.unconfirmed.get().events,
                 dropped: dropped.iter().map(|(_, tally)| tally.events).sum(),
                 rejected: rejected.values().map(|tally| tally.events).sum(),
                 batched: self.open.events.load(Relaxed) + self.pooled.events.load(Relaxed),
@@ -368,8 +377,10 @@ pub struct Snapshot {
     pub received: u64,
     /// Envelopes that an earlier run left in the disk spool.
     pub recovered_from_spool: u64,
-    /// Envelopes HEC has accepted.
+    /// Envelopes HEC has accepted and, where indexers acknowledge, an indexer has confirmed.
     pub delivered: u64,
+    /// Envelopes HEC has accepted that an indexer was to confirm, which was not waited for.
+    pub unconfirmed: u64,
     /// Envelopes left out on purpose, by reason.
     pub filtered: BTreeMap<String, u64>,
     /// Envelopes lost, by reason.
@@ -412,8 +423,10 @@ pub struct Events {
     pub written: u64,
     /// Of these, further events of an envelope that made more than one.
     pub fanned_out: u64,
-    /// Accepted by HEC.
+    /// Accepted by HEC, and confirmed where indexers acknowledge.
     pub delivered: u64,
+    /// Accepted by HEC, and to be confirmed, which was not waited for.
+    pub unconfirmed: u64,
     /// Lost.
     pub dropped: u64,
     /// Refused by HEC for what they are.
@@ -453,6 +466,7 @@ impl Snapshot {
     pub fn balance(&self) -> Result<(), Imbalance> {
         let sum = |map: &BTreeMap<String, u64>| map.values().map(|n| i128::from(*n)).sum::<i128>();
         let envelopes = i128::from(self.delivered)
+            + i128::from(self.unconfirmed)
             + sum(&self.filtered)
             + sum(&self.dropped)
             + sum(&self.rejected)
@@ -461,11 +475,8 @@ impl Snapshot {
         let received = i128::from(self.received) + i128::from(self.recovered_from_spool);
         check("envelopes", received, envelopes)?;
         let e = &self.events;
-        let events = i128::from(e.delivered)
-            + i128::from(e.dropped)
-            + i128::from(e.rejected)
-            + i128::from(e.batched)
-            + i128::from(e.spooled);
+        let settled = [e.delivered, e.unconfirmed, e.dropped, e.rejected].into_iter().map(i128::from);
+        let events = settled.sum::<i128>() + i128::from(e.batched) + i128::from(e.spooled);
         check("events", i128::from(e.written) + i128::from(e.recovered_from_spool), events)
     }
 }
@@ -486,6 +497,7 @@ impl fmt::Display for Snapshot {
             row(f, "recovered from spool", i128::from(self.recovered_from_spool))?;
         }
         row(f, "delivered", i128::from(self.delivered))?;
+        row(f, "unconfirmed", i128::from(self.unconfirmed))?;
         rows(f, "filtered", &self.filtered)?;
         rows(f, "dropped", &self.dropped)?;
         rows(f, "rejected", &self.rejected)?;
@@ -530,13 +542,15 @@ mod tests {
         assert_eq!(ledger.snapshot().buffered(), 7);
         ledger.dropped_undecoded(Drop::QueueFull, 5);
         ledger.unpooled(tally(9, 6));
-        ledger.delivered(tally(4, 3));
+        ledger.delivered(tally(3, 2));
+        ledger.unconfirmed(tally(1, 1));
         ledger.rejected("6", tally(1, 1));
         ledger.dropped(Drop::Shutdown, tally(4, 2));
         ledger.dropped_parked(Drop::Shutdown, 1);
         let end = ledger.snapshot();
         assert_eq!(end.balance(), Ok(()));
-        assert_eq!((end.received, end.delivered, end.lost(), end.buffered()), (15, 3, 8, 0));
+        assert_eq!((end.received, end.delivered, end.unconfirmed), (15, 2, 1));
+        assert_eq!((end.lost(), end.buffered()), (8, 0));
         assert_eq!(end.events.fanned_out, 3);
     }
 

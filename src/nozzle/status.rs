@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::clock::millis;
 use crate::hec::dead_letter::DeadLetterStatus;
-use crate::hec::{self, Client, GateState};
+use crate::hec::{self, AckMode, Client, GateState};
 use crate::nozzle::deliver::{Outbox, PoolStatus, SpoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
 use crate::nozzle::metadata::{Metadata, MetadataStats};
@@ -119,6 +119,9 @@ fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
         if more > 0 {
             reasons.push(format!("nor do {more} further endpoints of the HEC: see /status.json"));
         }
+    }
+    if let (AckMode::Required, Some(hint)) = (hec.acks.mode, hec.acks.hint) {
+        reasons.push(format!("{} batches wait for acks: {hint}", hec.acks.pending_batches));
     }
     reasons
 }

@@ -66,6 +66,14 @@ fn report(before: &Status, after: &Status) {
         let next_step = next_step(&reason);
         tracing::error!(%reason, envelopes, next_step, "envelopes dropped");
     }
+    let unconfirmed = after.unconfirmed.saturating_sub(before.unconfirmed);
+    if unconfirmed > 0 {
+        tracing::warn!(
+            envelopes = unconfirmed,
+            next_step = "see hec.acks in /status.json; set HEC_ACK=off if acks are not wanted",
+            "splunk took envelopes that no indexer has confirmed"
+        );
+    }
     for (code, envelopes) in increase(&before.rejected, &after.rejected) {
         let next_step = rejected_next_step(&code);
         let dead_letters = dead_letters.as_deref().unwrap_or("set DEAD_LETTER_DIR to keep them");
@@ -208,6 +216,7 @@ fn flow(before: &Snapshot, status: &Status) {
     tracing::info!(
         received = ledger.received.saturating_sub(before.received),
         delivered = ledger.delivered.saturating_sub(before.delivered),
+        unconfirmed = ledger.unconfirmed.saturating_sub(before.unconfirmed),
         filtered = sum(&ledger.filtered).saturating_sub(sum(&before.filtered)),
         dropped = ledger.lost().saturating_sub(before.lost()),
         rejected = sum(&ledger.rejected).saturating_sub(sum(&before.rejected)),

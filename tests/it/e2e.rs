@@ -9,6 +9,7 @@ mod echo;
 mod faults;
 mod flow;
 mod full;
+mod hec_acks;
 mod hec_busy;
 mod hec_certificates;
 mod hec_holds;

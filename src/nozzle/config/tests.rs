@@ -441,7 +441,7 @@ fn log_levels_are_levels() {
     for level in ["warn", "OFF", "info,hyper=debug", "firehose_nozzle::hec=trace"] {
         assert_eq!(load(&[("LOG_LEVEL", level)]).unwrap().0.log.level, level);
     }
-    for level in ["verbose", "info,", "x=loud", " "] {
+    for level in ["verbose", "info,", "x=loud", " ", "x{🟃=o"] {
         assert!(load(&[("LOG_LEVEL", level)]).is_err(), "{level}");
     }
 }

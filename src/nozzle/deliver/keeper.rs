@@ -234,7 +234,7 @@ impl Keeper {
             match self.spool.as_mut().is_none_or(|spool| spool.give_back(id, tally)) {
                 true => self.ledger.spooled(tally),
                 // Its record made room for others meanwhile.
-                false => self.pool.leave(vec![batch], place.of(None)),
+                false => self.pool.leave(batch, place.of(None)),
             }
         }
     }
@@ -325,7 +325,7 @@ impl Keeper {
         let (left, waiting): (Vec<_>, Vec<_>) =
             batches.into_iter().partition(|admitted| admitted.place.ticket().is_some());
         for Admitted { batch, place } in left {
-            self.pool.leave(vec![batch], place);
+            self.pool.leave(batch, place);
         }
         if !waiting.is_empty() {
             self.pool.unspill(waiting);

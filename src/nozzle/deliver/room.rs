@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::ticket::Ticket;
-use crate::hec::Deferred;
 use crate::hec::batch::{Batch, Tally};
+use crate::hec::{Deferred, Pending};
 use crate::nozzle::ledger::Ledger;
 
 /// What a batch takes beside its body and its marks, generously.
@@ -104,6 +104,11 @@ impl Place {
         self.tally += tally;
     }
 
+    /// The room it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// What is held here.
     pub(super) fn tally(&self) -> Tally {
         self.tally
@@ -143,4 +148,9 @@ pub(super) fn cost(batch: &Batch) -> usize {
 /// What deferred events take.
 pub(super) fn deferred_cost(deferred: &Deferred) -> usize {
     deferred.memory() + BATCH_BYTES
+}
+
+/// What events take that are to be confirmed.
+pub(super) fn pending_cost(pending: &Pending) -> usize {
+    pending.memory() + BATCH_BYTES
 }

@@ -254,12 +254,11 @@ impl Ledger {
     /// Both lines balance, by our own sum, and nothing is held.
     fn check(&self) {
         assert_eq!((self.count("parked"), self.count("batched"), self.count("events/batched")), (0, 0, 0));
-        let out = self.count("delivered")
-            + self.count("spooled")
+        let out = ["delivered", "unconfirmed", "spooled"].map(|row| self.count(row)).iter().sum::<u64>()
             + ["filtered", "dropped", "rejected"].map(|kind| self.sum(kind)).iter().sum::<u64>();
         assert_eq!(self.count("received") + self.count("recovered_from_spool"), out, "{self:?}");
-        let events =
-            ["delivered", "dropped", "rejected", "spooled"].map(|kind| self.count(&format!("events/{kind}")));
+        let events = ["delivered", "unconfirmed", "dropped", "rejected", "spooled"]
+            .map(|kind| self.count(&format!("events/{kind}")));
         let came = self.count("events/written") + self.count("events/recovered_from_spool");
         assert_eq!(came, events.iter().sum::<u64>(), "{self:?}");
         let dropped = self.own["dropped"].as_object().expect("reasons").values();

@@ -26,6 +26,8 @@ pub(super) static ALL: &[&Setting] = &[
     &HEC_TIMEOUT,
     &HEC_RETRIES,
     &HEC_RESPONSE,
+    &HEC_ACK,
+    &HEC_ACK_TIMEOUT,
     &DEAD_LETTER_DIR,
     &DEAD_LETTER_MAX_BYTES,
     &DEBUG,
@@ -202,6 +204,23 @@ pub(in super::super) static HEC_RESPONSE: Setting = Setting::new(
 .means(
     "`strict` takes a 2xx for success only if the body says so; `lenient` is for servers that are not Splunk",
 );
+
+pub(in super::super) static HEC_ACK: Setting =
+    Setting::new("HEC_ACK", Theme::Splunk, Kind::Choice(&["auto", "required", "off"]), "required")
+        .or("auto")
+        .means(
+            "Whether events count as delivered only when an indexer has confirmed them: `auto` where the token has indexer \
+             acknowledgement (`useACK`), `required` always (nothing is sent to a HEC without it), `off` never",
+        );
+
+pub(in super::super) static HEC_ACK_TIMEOUT: Setting = Setting::new(
+    "HEC_ACK_TIMEOUT",
+    Theme::Splunk,
+    Kind::Duration { min: Duration::from_mins(3), max: Duration::from_hours(1) },
+    "10m",
+)
+.or("300s")
+.means("Events that no indexer has confirmed after this long are sent again");
 
 pub(in super::super) static DEAD_LETTER_DIR: Setting =
     Setting::new("DEAD_LETTER_DIR", Theme::Splunk, Kind::Folder, "/var/vcap/data/dead-letters")

@@ -264,10 +264,10 @@ async fn at_the_end_what_is_left_goes_to_disk_and_comes_back() {
     let mut left = 0;
     for _ in 0..5 {
         match world.pool.take(4, |_| false).now_or_never() {
-            Some(Some(Work::New(admitted))) => world.pool.leave(vec![admitted.batch], admitted.place),
+            Some(Some(Work::New(admitted))) => world.pool.leave(admitted.batch, admitted.place),
             Some(Some(Work::Spooled(admitted, _))) => {
                 left += 1;
-                world.pool.leave(vec![admitted.batch], admitted.place);
+                world.pool.leave(admitted.batch, admitted.place);
             }
             other => panic!("{other:?}"),
         }
@@ -292,14 +292,14 @@ async fn at_the_end_a_disk_that_fails_costs_what_is_in_memory_alone() {
     let on_disk = world.ledger.snapshot().spooled;
     let from_disk = loop {
         match world.pool.take(4, |_| false).now_or_never() {
-            Some(Some(Work::New(admitted))) => world.pool.leave(vec![admitted.batch], admitted.place),
+            Some(Some(Work::New(admitted))) => world.pool.leave(admitted.batch, admitted.place),
             Some(Some(Work::Spooled(admitted, _))) => break admitted,
             other => panic!("{other:?}"),
         }
         world.rest().await;
     };
     world.disk.set(Faults { full: true, ..Faults::default() });
-    world.pool.leave(vec![from_disk.batch], from_disk.place);
+    world.pool.leave(from_disk.batch, from_disk.place);
     let disk = world.disk.clone();
     let ledger = world.finish().await;
     assert!(ledger.spooled >= on_disk, "{ledger}");

@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Admitted, Pool, State, Tally, Work};
+use super::{Admitted, Pool, Rest, State, Tally, Work};
 use crate::hec::batch::Batch;
 use crate::nozzle::deliver::room::{Place, cost};
 use crate::nozzle::deliver::ticket::Desk;
 
-/// Part of the room from which on batches go to disk. The rest is for what comes while the disk writes.
+/// Part of the room, without what is to be confirmed, from which on batches go to disk. The rest is for what comes while the disk writes.
 const MARK_PART: usize = 2;
 
 /// The most bytes that are handed to the disk at once.
@@ -62,6 +62,11 @@ impl Overflow {
         self.credit = (self.credit + bytes / LIVE_SHARE).min(CREDIT_MAX);
     }
 
+    /// Keeps what could not be delivered in time; the keeper is to be woken.
+    pub(super) fn leave(&mut self, admitted: Admitted) {
+        self.left.push(admitted);
+    }
+
     /// Whether the pool only counts as empty when the spool is.
     pub(super) fn is_drained_to_the_end(&self) -> bool {
         self.on_disk == OnDisk::Ephemeral && !self.ended && (self.unread || !self.ready.is_empty())
@@ -96,13 +101,15 @@ impl Pool {
 
     /// Wakes the keeper if there is too much.
     pub(super) fn tell_of_overflow(&self, state: &State) {
-        if state.overflow.on_disk != OnDisk::Nothing && self.room.used_bytes() > self.mark() {
+        if state.overflow.on_disk != OnDisk::Nothing && self.room.used_bytes() > self.mark(state) {
             self.desk.wake.notify_one();
         }
     }
 
-    fn mark(&self) -> usize {
-        self.room.capacity_bytes() / MARK_PART
+    /// Bytes used from which on batches go to disk: what is to be confirmed stays in memory and does not count.
+    fn mark(&self, state: &State) -> usize {
+        let pending = state.unconfirmed_bytes;
+        pending + self.room.capacity_bytes().saturating_sub(pending) / MARK_PART
     }
 
     /// The next batch from disk, if it is its turn.
@@ -126,8 +133,8 @@ impl Pool {
         let mut state = self.lock();
         let mut out = std::mem::take(&mut state.overflow.left);
         let mut bytes: usize = out.iter().map(|admitted| cost(&admitted.batch)).sum();
-        while bytes < ROUND_BYTES && self.room.used_bytes() - bytes.min(self.room.used_bytes()) > self.mark()
-        {
+        let mark = self.mark(&state);
+        while bytes < ROUND_BYTES && self.room.used_bytes() - bytes.min(self.room.used_bytes()) > mark {
             let Some(oldest) = state.waiting.pop_front() else { break };
             self.count_out(&mut state, &oldest.batch);
             bytes += cost(&oldest.batch);
@@ -158,20 +165,10 @@ impl Pool {
         self.arrived.notify_waiters();
     }
 
-    /// Keeps what could not be delivered in time, in place of what it was part of.
-    pub(in crate::nozzle::deliver) fn leave(&self, batches: Vec<Batch>, mut place: Place) {
-        if batches.is_empty() {
-            return;
-        }
-        let ticket = place.ticket().cloned();
-        let mut state = self.lock();
-        place.shrink_to(0, Tally::default());
-        for batch in batches {
-            let place = self.room.take(batch.tally(), cost(&batch)).of(ticket.clone());
-            state.overflow.left.push(Admitted { batch, place });
-        }
-        drop(state);
-        self.desk.wake.notify_one();
+    /// Keeps a batch that could not be delivered in time.
+    pub(in crate::nozzle::deliver) fn leave(&self, batch: Batch, place: Place) {
+        // Nothing of it is to be confirmed.
+        drop(self.keep(Rest { left: vec![batch], ..Rest::default() }, place));
     }
 
     /// Room for a batch from disk, if one should be read.
