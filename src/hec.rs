@@ -39,14 +39,16 @@
 //!   (`choice`), how many at once (`concurrency`), and how names are looked up (`resolve`).
 //! - `gate`: closes an endpoint that is away, busy or refuses us, and tries it with one request.
 //! - `indexes`, `reroute`: what becomes of events whose index is refused; [`dead_letter`]: of refused events.
+//! - [`spool`]: batches on disk, for callers with more than memory holds.
 //! - `token`, `tls_files`: what comes from files, and is read again when they change.
+//! - [`ack`]: waiting until indexers confirm what HEC has taken.
 //! - [`backoff`]: how long to wait, and when to give up.
 //! - [`compress`], `transport`: bytes.
 //! - `endpoint`: one address of one URL and what was learned of it; `client`: policy.
 //!
 //! # What holds
 //!
-//! - Every event of a batch ends in exactly one of delivered, rejected, abandoned, undelivered.
+//! - Every event of a batch ends in exactly one of delivered, unconfirmed, rejected, abandoned, undelivered.
 //! - A 2xx is success only when the body says so, unless [`classify::ResponseMode::Lenient`].
 //! - Nothing waits for an endpoint that is closed while another one of the site takes data.
 //! - Refused credentials, wrong URLs and untrusted certificates hold the data; they lose none.
@@ -56,6 +58,7 @@
 //!   ends without delivery.
 //! - The token is in one header value that no log, error or debug output shows.
 
+pub mod ack;
 pub mod backoff;
 pub mod batch;
 pub mod classify;
@@ -73,18 +76,20 @@ mod probe;
 mod repair;
 pub mod reply;
 mod reroute;
+pub mod spool;
 pub mod status;
 mod tls_files;
 mod token;
 mod transport;
 
+pub use self::ack::{AckConfig, AckMode, AckStatus, AckTiming};
 pub use self::backoff::RetryLimit;
 pub use self::classify::ResponseMode;
 pub use self::client::Client;
 pub use self::compress::Compression;
 pub use self::config::{ClientConfig, ConfigError, FailoverConfig};
 pub use self::gate::GateState;
-pub use self::outcome::{Deferred, Delivery, Outcome, Rejection};
+pub use self::outcome::{Confirmation, Deferred, Delivery, Outcome, Pending, Rejection};
 pub use self::pool::{Site, Slot};
 pub use self::probe::{Probe, Probed};
 pub use self::reroute::REFUSED_INDEX_FIELD;

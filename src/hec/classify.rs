@@ -87,6 +87,13 @@ pub enum TransportFailure {
     ProxyAuthentication,
 }
 
+impl TransportFailure {
+    /// Whether nothing of the request was sent.
+    pub(crate) fn is_before_sending(self) -> bool {
+        self != Self::Interrupted
+    }
+}
+
 /// Decides about a reply.
 ///
 /// `retry_after` is what the header of that name asks for, already within bounds.

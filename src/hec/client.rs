@@ -16,7 +16,7 @@ use super::compress::Compressors;
 use super::config::{ClientConfig, ConfigError};
 use super::endpoint::Verdict;
 use super::indexes::{News, REMEMBERED};
-use super::outcome::{Deferred, Delivery, Outcome};
+use super::outcome::{Confirmation, Deferred, Delivery, Outcome, Pending, Why};
 use super::pool::{Doubts, Member, Pool, Slot};
 use super::probe::Probed;
 use super::repair::{Blame, Cutoff, IndexPolicy, OVERSIZE_BYTES, Part, Refusal, Repair};
@@ -63,9 +63,14 @@ impl Client {
     /// Looks after the endpoints until `stop` is cancelled: looks names up again, so that every
     /// address behind them gets its share, and tries endpoints that were away.
     ///
+    /// Acks are asked for here as well. Without it nobody asks, and what could be confirmed counts as unconfirmed; when
+    /// it ends, so does what is pending.
+    ///
     /// At the start it asks each endpoint whether it would take events, and logs the result in one
     /// line. Whoever delivers for long should run this beside it; it is to be run once.
     pub fn keep_up(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        // From here on, not from when it is first looked at.
+        self.pool.open_acks();
         Arc::clone(&self.pool).keep_up(stop)
     }
 
@@ -75,7 +80,7 @@ impl Client {
     }
 
     /// Time is short, since the process is about to end: closed endpoints are tried at once, and pauses begin
-    /// anew. One that named the time itself is left alone until then.
+    /// anew. One that named the time itself is left alone until then. Acks are asked for more often.
     pub fn hasten(&self) {
         self.pool.hasten();
     }
@@ -86,25 +91,58 @@ impl Client {
         self.pool.slot().await
     }
 
-    /// Delivers a batch: returns when every event has a verdict, or soon after `stop`.
+    /// Delivers a batch: returns when every event has a verdict, acks included, or soon after `stop`.
     ///
     /// While all endpoints are away, busy or refuse the token this waits, for ever unless the
     /// configuration limits the attempts. Cancelling `stop` gives up a request under way at
     /// once. Dropping the future leaves nothing behind either, but then nobody has counted the
     /// batch.
     pub async fn deliver(&self, batch: Batch, stop: &CancellationToken) -> Outcome {
-        let Delivery { mut outcome, mut deferred } = self.deliver_or_defer(batch, stop).await;
-        while let Some(rest) = deferred.pop() {
-            let delivery = self.resume(rest, stop).await;
-            outcome.add(delivery.outcome);
-            deferred.extend(delivery.deferred);
+        let Delivery { mut outcome, mut deferred, mut pending, .. } =
+            self.deliver_or_defer(batch, stop).await;
+        loop {
+            if let Some(rest) = deferred.pop() {
+                let delivery = self.resume(rest, stop).await;
+                outcome.add(delivery.outcome);
+                deferred.extend(delivery.deferred);
+                pending.extend(delivery.pending);
+            } else if let Some(last) = pending.pop() {
+                match self.confirmation(last, stop).await {
+                    Confirmation::Settled(settled) => outcome.add(settled),
+                    Confirmation::Again(again) => deferred.push(again),
+                }
+            } else {
+                return outcome;
+            }
         }
-        outcome
+    }
+
+    /// Waits until it is known what became of events that are pending; at a stop they are unconfirmed.
+    async fn confirmation(&self, pending: Pending, stop: &CancellationToken) -> Confirmation {
+        let tally = pending.tally();
+        let unconfirmed = || Outcome { unconfirmed: tally, ..Outcome::default() };
+        tokio::select! {
+            biased;
+            confirmation = pending.confirmation() => match confirmation {
+                Some(confirmation) => confirmation,
+                // Not reached: who has promised to tell does so.
+                None => Confirmation::Settled(unconfirmed()),
+            },
+            () = stop.cancelled() => {
+                self.pool.ledger().outcome(&unconfirmed());
+                Confirmation::Settled(unconfirmed())
+            }
+        }
+    }
+
+    /// Nobody waits for acks any more: what is pending is unconfirmed, and what HEC still takes will be.
+    pub fn give_up_acks(&self) {
+        self.pool.give_up_acks();
     }
 
     /// The same for callers with a bound on deliveries that run at once: events that cannot be judged until
     /// other data was tried are handed back. If they kept their places there might be none left for
-    /// the data that would show what is to blame.
+    /// the data that would show what is to blame. So are those that HEC has taken and that are to be confirmed, which may take minutes.
     pub async fn deliver_or_defer(&self, batch: Batch, stop: &CancellationToken) -> Delivery {
         let policy = self.index_policy(batch.index());
         self.run(Repair::new(batch, policy), Doubts::default(), stop).await
@@ -113,7 +151,7 @@ impl Client {
     /// Whether deferred events can be judged now. If they cannot, it is still good to resume some while there is
     /// no other data: nobody else would find out that whatever refused them is gone.
     pub fn can_judge(&self, deferred: &Deferred) -> bool {
-        self.pool.can_judge(&deferred.doubts)
+        deferred.why == Why::Unconfirmed || self.pool.can_judge(&deferred.doubts)
     }
 
     /// Goes on with deferred events; they may be deferred again.
@@ -121,9 +159,13 @@ impl Client {
         if !self.can_judge(&deferred) {
             self.let_others_try(stop).await;
         }
-        let Deferred { batch, doubts } = deferred;
+        let Deferred { batch, doubts, why } = deferred;
         let policy = self.index_policy(batch.index());
-        self.run(Repair::of_suspects(batch, policy), doubts, stop).await
+        let repair = match why {
+            Why::Suspect => Repair::of_suspects(batch, policy),
+            Why::Unconfirmed => Repair::new(batch, policy),
+        };
+        self.run(repair, doubts, stop).await
     }
 
     /// How the endpoints are, and what was counted. Cheap.
@@ -156,10 +198,10 @@ impl Client {
             let mut unfit = Repair::new(unfit, IndexPolicy::Reject);
             unfit.refused_index(refusal);
             delivery.outcome.add(unfit.finish(Cutoff::Stopped).0);
-            let before = delivery.outcome.delivered;
+            let before = delivery.taken();
             let rerouted = Repair::new(rerouted, IndexPolicy::Reject);
             self.attend(rerouted, Doubts::default(), &mut delivery, stop).await;
-            delivery.outcome.rerouted = delivery.outcome.delivered;
+            delivery.outcome.rerouted = delivery.taken();
             delivery.outcome.rerouted -= before;
         }
         self.pool.ledger().outcome(&delivery.outcome);
@@ -182,7 +224,7 @@ impl Client {
                 repair.refused_index(refusal);
             }
             let Some(part) = repair.next(OVERSIZE_BYTES) else { break };
-            let Settled { part, verdict, sent, by } =
+            let Settled { part, verdict, credit, sent, by } =
                 match self.settle(&mut repair, part, &doubts, stop).await {
                     Ok(settled) => settled,
                     Err(why) => {
@@ -196,7 +238,7 @@ impl Client {
             match verdict {
                 Verdict::Accepted => {
                     self.pool.ledger().taken(repair.bytes(&part).len());
-                    repair.accepted(&part);
+                    repair.accepted(&part, credit, by.id);
                 }
                 Verdict::AfterOthers => {
                     repair.put_last(part);
@@ -209,14 +251,19 @@ impl Client {
                 }
                 Verdict::Refused(refusal) => {
                     self.remember_index(&repair, &part, refusal, &by);
-                    repair.refused(part, refusal, sent);
+                    repair.refused(part, refusal, sent, (credit, by.id));
                 }
                 Verdict::TooLarge(refusal) => repair.too_large(part, refusal),
             }
         }
         let (outcome, rest) = repair.finish(cutoff);
         delivery.outcome.add(outcome);
-        delivery.deferred.extend(rest.deferred.map(|batch| Deferred { batch, doubts }));
+        delivery.undelivered.extend(rest.undelivered);
+        let suspect = |batch| Deferred { batch, doubts, why: Why::Suspect };
+        delivery.deferred.extend(rest.deferred.map(suspect));
+        let ledger = self.pool.ledger();
+        let pending = |(batch, receipt, by)| Pending { batch, receipt, by, ledger: Arc::clone(ledger) };
+        delivery.pending.extend(rest.pending.into_iter().map(pending));
         rest.misplaced
     }
 

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::ack::AckConfig;
 use super::backoff::RetryLimit;
 use super::classify::ResponseMode;
 use super::compress::Compression;
@@ -51,6 +52,8 @@ pub struct ClientConfig {
     pub response: ResponseMode,
     /// When to give up on a batch.
     pub retries: RetryLimit,
+    /// Whether indexers have to confirm what the HEC took.
+    pub acks: AckConfig,
     /// Who sends: the name in `User-Agent` and `__splunk_app_name`.
     pub product: String,
     /// Its version.
@@ -68,7 +71,7 @@ pub struct FailoverConfig {
 
 impl ClientConfig {
     /// The defaults: one URL, no proxy, gzip, 30 s for a request, 10 s to connect, strict, unlimited
-    /// retries.
+    /// retries, no acknowledgement.
     pub fn new(url: Url, token: TokenSource) -> Self {
         Self::with_urls(vec![url], token)
     }
@@ -89,6 +92,7 @@ impl ClientConfig {
             connect_timeout: Duration::from_secs(10),
             response: ResponseMode::default(),
             retries: RetryLimit::default(),
+            acks: AckConfig::default(),
             product: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }

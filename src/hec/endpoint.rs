@@ -7,6 +7,7 @@
 //!
 //! [`Repair`]: super::repair::Repair
 
+mod acks;
 mod learned;
 mod trial;
 
@@ -16,7 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
-use self::learned::Learned;
+use self::learned::{Learned, Sent};
+use super::ack::AckMode;
+use super::ack::desk::Desk;
+use super::ack::lanes::{Credit, Lanes, Pass};
 use super::classify::{
     Disposition, Pace, ResponseMode, Taken, TransportFailure, classify, classify_transport,
 };
@@ -27,7 +31,7 @@ use super::repair::{Form, Refusal};
 use super::reply::{HecCode, ReplyBody};
 use super::status::Ledger;
 use super::token::{Credentials, Refused, Tokens};
-use super::transport::{Exchange, Transport};
+use super::transport::{By, Exchange, Posted, Transport};
 
 /// See the module's documentation.
 pub(crate) struct Endpoint {
@@ -37,6 +41,8 @@ pub(crate) struct Endpoint {
     ledger: Arc<Ledger>,
     learned: Mutex<Learned>,
     tokens: Tokens,
+    /// `None`: acks are not asked for.
+    lanes: Option<Arc<Lanes>>,
 }
 
 /// A request for one part of a batch.
@@ -88,10 +94,12 @@ impl Verdict {
 }
 
 /// What came of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Tried {
     /// For the part.
     pub(crate) attempt: Attempt,
+    /// What that which was taken of it counts for.
+    pub(crate) credit: Credit,
     /// For the endpoint; `None` where it is neither well nor closed by it.
     pub(crate) signal: Option<Signal>,
     /// Whether the endpoint asks for less.
@@ -109,10 +117,14 @@ impl Endpoint {
         compression: Compression,
         credentials: Arc<Credentials>,
         ledger: Arc<Ledger>,
+        desk: &Arc<Desk>,
     ) -> Self {
         let address = transport.address().map(|address| format!(" ({address})")).unwrap_or_default();
-        let learned = Mutex::new(Learned::new(compression, format!("{}{address}", transport.url())));
-        Self { transport, mode, ledger, learned, tokens: Tokens::new(credentials) }
+        let place = format!("{}{address}", transport.url());
+        let learned = Mutex::new(Learned::new(compression, place.clone()));
+        let lanes = (desk.mode() != AckMode::Off)
+            .then(|| Arc::new(Lanes::new(Arc::clone(desk), place, Instant::now())));
+        Self { transport, mode, ledger, learned, tokens: Tokens::new(credentials), lanes }
     }
 
     /// The token that is shown, in the form of its header.
@@ -154,26 +166,53 @@ impl Endpoint {
     ///
     /// When dropped half-way nobody knows whether the server took it.
     pub(crate) async fn attempt(&self, request: &Request) -> Tried {
-        let sent = self.learned().send();
+        if let Some(tried) = self.ask_for_acks().await {
+            return tried;
+        }
+        let sent = self.learned().send(self.lanes.is_some());
+        let pass = self.lanes.as_ref().map(|lanes| lanes.begin(Instant::now()));
         self.ledger.request(request.raw, request.wire.bytes.len(), request.doubt);
         let token = self.tokens.shown();
-        let exchange = self.transport.post(&request.wire, token.clone(), sent.channel).await;
-        self.ledger.exchange(&exchange);
-        let now = Instant::now();
-        let disposition = self.learned().take_in(self.classify(&exchange), &exchange, request, sent, now);
+        let by = By {
+            token: token.clone(),
+            channel: pass.as_ref().map_or(sent.channel, |pass| Some(pass.channel)),
+            cookies: pass.as_ref().and_then(|pass| pass.cookies.clone()),
+        };
+        let posted = self.transport.post(&request.wire, by).await;
+        self.ledger.exchange(&posted.exchange);
+        let (disposition, credit) = self.judge(&posted, request, sent, pass.as_ref(), Instant::now());
         let disposition = self.judge_token(disposition, &token).await;
+        let exchange = &posted.exchange;
         let error = match disposition {
             Disposition::Accepted(_) => None,
-            _ => Some(describe(&exchange)),
+            _ => Some(describe(exchange)),
         };
         if let Some(error) = &error {
             self.ledger.error(error.clone());
         }
-        let attempt = self.meaning(disposition, &exchange);
+        let attempt = self.meaning(disposition, exchange);
         // With another token to show it is neither well nor held: that one may be tried at once.
-        let signal = (disposition != Disposition::FreshToken).then(|| signal(disposition, &exchange));
+        let signal = (disposition != Disposition::FreshToken).then(|| signal(disposition, exchange));
+        let signal = self.hold_for_acks().map_or(signal, |reason| Some(Signal::Hold(reason)));
         let unreachable = matches!(exchange, Exchange::Failed { failure: TransportFailure::Unreachable, .. });
-        Tried { attempt, signal, push_back: asks_for_less(disposition, &exchange), unreachable, error }
+        Tried { attempt, credit, signal, push_back: asks_for_less(disposition, exchange), unreachable, error }
+    }
+
+    /// What a reply means, and what that which was taken counts for.
+    fn judge(
+        &self,
+        posted: &Posted,
+        request: &Request,
+        sent: Sent,
+        pass: Option<&Pass>,
+        now: Instant,
+    ) -> (Disposition, Credit) {
+        let exchange = &posted.exchange;
+        let disposition = self.learned().take_in(self.classify(exchange), exchange, request, sent, now);
+        match (&self.lanes, pass) {
+            (Some(lanes), Some(pass)) => acks::judge(lanes, pass, disposition, posted, request.raw, now),
+            _ => (disposition, Credit::Delivered),
+        }
     }
 
     fn meaning(&self, disposition: Disposition, exchange: &Exchange) -> Attempt {
@@ -184,6 +223,8 @@ impl Endpoint {
                 Attempt::Again(taken)
             }
             Disposition::Hold(HoldReason::RefusesAll(_)) => Attempt::Verdict(Verdict::AfterOthers),
+            // It was taken, and cannot be confirmed.
+            Disposition::Hold(HoldReason::NoAcks) => Attempt::Again(Taken::Perhaps),
             Disposition::Hold(_)
             | Disposition::WithoutGzip
             | Disposition::FreshChannel

@@ -20,6 +20,10 @@ pub enum HoldReason {
     },
     /// The reply asks for a data channel, and the one sent is not accepted either.
     Channel,
+    /// Acknowledgement is required, and the HEC does not offer it for this token.
+    NoAcks,
+    /// Acknowledgement is required, and requests of one channel meet several servers.
+    AcksScattered,
     /// A redirect; it is never followed.
     Redirect(StatusCode),
     /// There is no HEC at this path, or not for this method.
@@ -50,6 +54,12 @@ impl HoldReason {
             }
             Self::Channel => {
                 "turn off indexer acknowledgement for this token, or check what removes the X-Splunk-Request-Channel header"
+            }
+            Self::NoAcks => {
+                "turn on indexer acknowledgement for the token on every node behind this URL, or set HEC_ACK to auto or off"
+            }
+            Self::AcksScattered => {
+                "name every indexer in SPLUNK_HOST, or make the load balancer stick by cookie; or set HEC_ACK to auto or off"
             }
             Self::Redirect(_) => {
                 "use the URL of the HEC itself (https, port 8088 by default); redirects are not followed"
@@ -86,6 +96,8 @@ impl std::fmt::Display for HoldReason {
             }
             Self::Token { status, code: None } => write!(f, "token refused with status {}", status.as_u16()),
             Self::Channel => write!(f, "data channel refused"),
+            Self::NoAcks => write!(f, "no indexer acknowledgement for the token"),
+            Self::AcksScattered => write!(f, "ack ids of one channel come from several servers"),
             Self::Redirect(status) => write!(f, "redirected with status {}", status.as_u16()),
             Self::WrongPath(status) => write!(f, "no HEC at this URL, status {}", status.as_u16()),
             Self::ProxyAuthentication => write!(f, "a proxy wants authentication"),

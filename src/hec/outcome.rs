@@ -5,18 +5,24 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 
+use tokio::sync::oneshot;
+
+use super::ack::receipt::{Fate, Receipt};
 use super::batch::{Batch, Tally};
-use super::pool::Doubts;
+use super::pool::{Doubts, MemberId};
 use super::reply::HecCode;
+use super::status::Ledger;
 
 /// The most bytes of a refused event that [`Rejection::sample`] shows.
 const SAMPLE_BYTES: usize = 256;
 
-/// What became of the events of a batch. The four sums add up to the batch's tally.
+/// What became of the events of a batch. The five sums add up to the batch's tally.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Taken by the server.
+    /// Taken by the server and, where indexers are asked to acknowledge, confirmed.
     pub delivered: Tally,
+    /// Taken by the server; it would have been confirmed later, and that was not waited for.
+    pub unconfirmed: Tally,
     /// Refused for what they are; sending them again would not help.
     pub rejected: Vec<Rejection>,
     /// Given up on: the limit on attempts was reached.
@@ -32,6 +38,7 @@ impl Outcome {
     /// All events, wherever they ended.
     pub fn total(&self) -> Tally {
         let mut total = self.delivered;
+        total += self.unconfirmed;
         for rejection in &self.rejected {
             total += rejection.tally;
         }
@@ -43,6 +50,7 @@ impl Outcome {
     /// Adds what became of other events.
     pub(crate) fn add(&mut self, other: Self) {
         self.delivered += other.delivered;
+        self.unconfirmed += other.unconfirmed;
         self.rejected.extend(other.rejected);
         self.abandoned += other.abandoned;
         self.undelivered += other.undelivered;
@@ -57,21 +65,53 @@ pub struct Delivery {
     pub outcome: Outcome,
     /// Those that have none yet; several if they are for different indexes.
     pub deferred: Vec<Deferred>,
+    /// Those that the outcome counts as undelivered, for callers that can keep them.
+    pub undelivered: Vec<Batch>,
+    /// Those that HEC has taken and an indexer has yet to confirm.
+    pub pending: Vec<Pending>,
 }
 
-/// Events that something which does not answer as a HEC does refused each by itself. Whether they are to
-/// blame only shows when other data is taken: they are to be handed in again after that was tried.
+impl Delivery {
+    /// What HEC has taken.
+    pub(crate) fn taken(&self) -> Tally {
+        let mut taken = self.outcome.delivered;
+        taken += self.outcome.unconfirmed;
+        self.pending.iter().for_each(|pending| taken += pending.tally());
+        taken
+    }
+}
+
+/// Events that are to be handed in again.
+///
+/// Either something which does not answer as a HEC does refused each by itself. Whether they are to
+/// blame only shows when other data is taken: they are to be handed in after that was tried. Or HEC took them, and
+/// they were not confirmed; these are to be handed in soon.
 #[derive(Debug)]
 pub struct Deferred {
     pub(crate) batch: Batch,
     pub(crate) doubts: Doubts,
+    pub(crate) why: Why,
+}
+
+/// Why events are handed in again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// They are suspects.
+    Suspect,
+    /// They may be lost.
+    Unconfirmed,
 }
 
 impl Deferred {
     /// For tests of those who keep them.
     #[cfg(test)]
     pub(crate) fn of(batch: Batch) -> Self {
-        Self { batch, doubts: Doubts::default() }
+        Self { batch, doubts: Doubts::default(), why: Why::Suspect }
+    }
+
+    /// The events alone, for callers that can keep them until the next start.
+    pub fn into_batch(self) -> Batch {
+        self.batch
     }
 
     /// How many they are.
@@ -82,6 +122,73 @@ impl Deferred {
     /// Bytes of memory they hold.
     pub fn memory(&self) -> usize {
         self.batch.memory()
+    }
+}
+
+/// Events that HEC has taken and an indexer has yet to confirm. They are kept, for they may have to be sent again.
+#[derive(Debug)]
+pub struct Pending {
+    pub(crate) batch: Batch,
+    pub(crate) receipt: Receipt,
+    /// Who has taken them.
+    pub(crate) by: MemberId,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+/// What became of events that were pending.
+#[derive(Debug)]
+pub enum Confirmation {
+    /// They are settled: delivered or unconfirmed.
+    Settled(Outcome),
+    /// They are to be sent again.
+    Again(Deferred),
+}
+
+impl Pending {
+    /// For tests of those who keep them; its fate is never known.
+    #[cfg(test)]
+    pub(crate) fn of(batch: Batch) -> Self {
+        let (promise, receipt) = super::ack::receipt::pair();
+        std::mem::forget(promise);
+        Self { batch, receipt, by: MemberId(0), ledger: Arc::default() }
+    }
+
+    /// How many they are.
+    pub fn tally(&self) -> Tally {
+        self.batch.tally()
+    }
+
+    /// Bytes of memory they hold.
+    pub fn memory(&self) -> usize {
+        self.batch.memory()
+    }
+
+    /// Calls this when it is known what became of them: soon after, on any thread, and perhaps at once. It must not
+    /// block.
+    ///
+    /// It needs [`Client::keep_up`](super::Client::keep_up): that asks for acks, and ends all waiting when it ends.
+    pub fn then(self, then: impl FnOnce(Confirmation) + Send + 'static) {
+        let Self { batch, receipt, by, ledger } = self;
+        receipt.then(move |fate| {
+            let tally = batch.tally();
+            let outcome = match fate {
+                Fate::Delivered => Outcome { delivered: tally, ..Outcome::default() },
+                Fate::Unconfirmed => Outcome { unconfirmed: tally, ..Outcome::default() },
+                Fate::Lost => {
+                    let doubts = Doubts::unconfirmed(by);
+                    return then(Confirmation::Again(Deferred { batch, doubts, why: Why::Unconfirmed }));
+                }
+            };
+            ledger.outcome(&outcome);
+            then(Confirmation::Settled(outcome));
+        });
+    }
+
+    /// Waits until it is known what became of them.
+    pub async fn confirmation(self) -> Option<Confirmation> {
+        let (tell, told) = oneshot::channel();
+        self.then(move |confirmation| drop(tell.send(confirmation)));
+        told.await.ok()
     }
 }
 

@@ -17,12 +17,14 @@
 //!   load on few; here the few are spared by their limits on requests, data can wait, and what fails would
 //!   only send it back.
 //! - Whoever waits is served in the order of coming.
+//! - A member that is gone is still asked for what it has taken and not confirmed.
 //!
 //! Everything works without `Client::keep_up`, but then names are looked up by the HTTP library
 //! alone, and an endpoint that is closed is only tried by requests that have no other.
 //!
 //! Not responsible for what is in a request, nor for giving up on it.
 
+mod acks;
 mod choice;
 mod concurrency;
 mod doubts;
@@ -51,6 +53,7 @@ pub use self::failover::Site;
 pub(crate) use self::lease::Lease;
 pub(crate) use self::member::{Member, MemberId};
 pub use self::slot::Slot;
+use super::ack::desk::Desk;
 use super::classify::ResponseMode;
 use super::compress::Compression;
 use super::config::{ClientConfig, ConfigError, event_url};
@@ -73,6 +76,7 @@ pub(crate) struct Pool {
     mode: ResponseMode,
     compression: Compression,
     ledger: Arc<Ledger>,
+    desk: Arc<Desk>,
     state: Mutex<State>,
     /// Who waits for an endpoint waits in turn.
     turnstile: Semaphore,
@@ -85,6 +89,8 @@ pub(crate) struct Pool {
 
 struct State {
     members: Vec<Arc<Member>>,
+    /// Those that are gone, and have taken something that is not confirmed yet.
+    leaving: Vec<Arc<Member>>,
     next_id: u64,
     failover: Failover,
     chance: fastrand::Rng,
@@ -121,8 +127,10 @@ impl Pool {
             mode: config.response,
             compression: config.compression,
             ledger: Arc::default(),
+            desk: Arc::new(Desk::new(config.acks)),
             state: Mutex::new(State {
                 members: Vec::new(),
+                leaving: Vec::new(),
                 next_id: 0,
                 failover: Failover::new(config.failover_after),
                 chance: fastrand::Rng::new(),
@@ -177,6 +185,9 @@ impl Pool {
             let (added, removed) = (shown(&added.iter().collect::<Vec<_>>()), shown(&removed));
             tracing::info!(url = %target.url, ?added, ?removed, "the name of the HEC has other addresses");
         }
+        let waits = |member: &&Arc<Member>| member.endpoint.lanes().is_some_and(|lanes| !lanes.is_idle());
+        let leaving: Vec<_> = removed.iter().copied().filter(waits).cloned().collect();
+        state.leaving.extend(leaving);
         state.members.retain(|member| !of_target(member) || stays(member));
         state.members.extend(added);
         drop(state);
@@ -208,6 +219,7 @@ impl Pool {
     /// Time is short: what is closed is tried now, unless the server named the time.
     pub(crate) fn hasten(&self) {
         self.members().iter().for_each(|member| member.gate.hasten());
+        self.hasten_acks();
         self.wake_waiting();
         self.wake_upkeep();
     }
@@ -253,14 +265,14 @@ impl Pool {
     }
 
     /// What was counted.
-    pub(crate) fn ledger(&self) -> &Ledger {
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
     pub(crate) fn status(&self) -> Status {
         let (members, active) = self.members_and_active();
         let endpoints = members.iter().map(|member| member.status()).collect();
-        self.ledger.status(active, endpoints)
+        self.ledger.status(active, endpoints, self.ack_status())
     }
 
     /// The members as they are now.
@@ -320,7 +332,7 @@ impl Pool {
     ) -> Result<Member, ConfigError> {
         let transport = Transport::new(&target.shared.settings, target.url.clone(), address)?;
         let (credentials, ledger) = (Arc::clone(&target.shared.credentials), Arc::clone(&self.ledger));
-        let endpoint = Endpoint::new(transport, self.mode, self.compression, credentials, ledger);
+        let endpoint = Endpoint::new(transport, self.mode, self.compression, credentials, ledger, &self.desk);
         let id = MemberId(*next_id);
         *next_id += 1;
         Ok(Member::new(id, Arc::clone(target), endpoint, Instant::now()))

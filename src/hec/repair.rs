@@ -15,8 +15,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::ack::lanes::Credit;
+use super::ack::receipt::Receipt;
 use super::batch::{Batch, EventMark, Tally};
 use super::outcome::{Outcome, Rejection};
+use super::pool::MemberId;
 use super::reply::HecCode;
 
 /// How many events of one batch are removed at the server's word, one after another. After
@@ -111,6 +114,8 @@ pub(crate) struct Repair {
     index_policy: IndexPolicy,
     /// Events whose index is refused, and how.
     misplaced: Vec<(Range<usize>, Refusal)>,
+    /// Events that were taken and are to be confirmed.
+    pending: Vec<(Range<usize>, Receipt, MemberId)>,
     #[cfg(debug_assertions)]
     total: Tally,
 }
@@ -129,8 +134,12 @@ pub(crate) enum IndexPolicy {
 pub(crate) struct Rest {
     /// Suspects: see [`Repair::only_suspects`].
     pub(crate) deferred: Option<Batch>,
+    /// What was stopped; the outcome counts it.
+    pub(crate) undelivered: Option<Batch>,
     /// Events whose index is refused, with the last refusal.
     pub(crate) misplaced: Option<(Batch, Refusal)>,
+    /// Events that were taken and are to be confirmed: each request's, with who took it.
+    pub(crate) pending: Vec<(Batch, Receipt, MemberId)>,
 }
 
 impl Repair {
@@ -153,6 +162,7 @@ impl Repair {
             outcome: Outcome::default(),
             index_policy,
             misplaced: Vec::new(),
+            pending: Vec::new(),
             #[cfg(debug_assertions)]
             total,
         }
@@ -201,9 +211,17 @@ impl Repair {
         self.body.slice(self.offset(part.events.start)..self.offset(part.events.end))
     }
 
-    /// The part was taken.
-    pub(crate) fn accepted(&mut self, part: &Part) {
-        self.outcome.delivered += self.tally(&part.events);
+    /// The part was taken, by this endpoint, and counts for that.
+    pub(crate) fn accepted(&mut self, part: &Part, credit: Credit, by: MemberId) {
+        self.take(part.events.clone(), credit, by);
+    }
+
+    fn take(&mut self, events: Range<usize>, credit: Credit, by: MemberId) {
+        match credit {
+            Credit::Delivered => self.outcome.delivered += self.tally(&events),
+            Credit::Unconfirmed => self.outcome.unconfirmed += self.tally(&events),
+            Credit::Pending(receipt) => self.pending.push((events, receipt, by)),
+        }
     }
 
     /// The part is to be sent again before the others.
@@ -242,12 +260,19 @@ impl Repair {
         }
     }
 
-    /// The part was refused: settles what the reply settles, and queues the rest.
-    pub(crate) fn refused(&mut self, part: Part, refusal: Refusal, sent: super::Compression) {
+    /// The part was refused: settles what the reply settles, and queues the rest. `taken` is what the events before
+    /// a named one count for, and who has them.
+    pub(crate) fn refused(
+        &mut self,
+        part: Part,
+        refusal: Refusal,
+        sent: super::Compression,
+        taken: (Credit, MemberId),
+    ) {
         match self.blame(&part, refusal) {
             Blame::Whole => self.misplace(part.events, refusal),
             Blame::Size => self.too_large(part, refusal),
-            Blame::Event(event) => self.named(part, event, refusal),
+            Blame::Event(event) => self.named(part, event, refusal, taken),
             Blame::Unknown if sent == super::Compression::Gzip && part.form == Form::Usual => {
                 self.usual = Form::Plain;
                 self.todo.push_front(Part { form: Form::Trial, ..part });
@@ -271,7 +296,10 @@ impl Repair {
         });
         match cutoff {
             Cutoff::Abandoned => self.outcome.abandoned += tally,
-            Cutoff::Stopped => self.outcome.undelivered += tally,
+            Cutoff::Stopped => {
+                self.outcome.undelivered += tally;
+                rest.undelivered = self.batch_of(&left);
+            }
             Cutoff::Deferred => rest.deferred = self.batch_of(&left),
         }
         let misplaced = std::mem::take(&mut self.misplaced);
@@ -279,14 +307,33 @@ impl Repair {
             let events: Vec<_> = misplaced.into_iter().map(|(events, _)| events).collect();
             rest.misplaced = self.batch_of(&events).map(|batch| (batch, refusal));
         }
+        rest.pending = self.batches_pending();
         #[cfg(debug_assertions)]
         {
             let mut total = self.outcome.total();
             let batches = [rest.deferred.as_ref(), rest.misplaced.as_ref().map(|(batch, _)| batch)];
-            batches.into_iter().flatten().for_each(|batch| total += batch.tally());
+            let pending = rest.pending.iter().map(|(batch, ..)| batch);
+            batches.into_iter().flatten().chain(pending).for_each(|batch| total += batch.tally());
             debug_assert_eq!(total, self.total, "an event is lost or counted twice");
         }
         (self.outcome, rest)
+    }
+
+    /// What is pending, each request by itself: in the memory of the batch if that is all of it.
+    fn batches_pending(&mut self) -> Vec<(Batch, Receipt, MemberId)> {
+        let mut pending = std::mem::take(&mut self.pending);
+        match pending.pop() {
+            Some((events, receipt, by)) if events == (0..self.marks.len()) => {
+                let (body, marks) = (std::mem::take(&mut self.body), std::mem::take(&mut self.marks));
+                vec![(Batch::of_parts(Arc::clone(&self.index), body, marks), receipt, by)]
+            }
+            last => {
+                let pending = pending.into_iter().chain(last);
+                pending
+                    .filter_map(|(events, receipt, by)| Some((self.batch_of(&[events])?, receipt, by)))
+                    .collect()
+            }
+        }
     }
 
     /// Some of the events in a batch of their own; none if there are none.
@@ -300,9 +347,11 @@ impl Repair {
         (!batch.is_empty()).then_some(batch)
     }
 
-    fn named(&mut self, part: Part, event: usize, refusal: Refusal) {
+    fn named(&mut self, part: Part, event: usize, refusal: Refusal, (credit, by): (Credit, MemberId)) {
         let at = part.events.start + event;
-        self.outcome.delivered += self.tally(&(part.events.start..at));
+        if event > 0 {
+            self.take(part.events.start..at, credit, by);
+        }
         if self.sequential >= SEQUENTIAL_MAX {
             // That the events before it are taken is still believed: it cannot be checked, and
             // sending them again would repeat them on real Splunk.

@@ -79,6 +79,8 @@ pub struct HecReply {
     /// `invalid-event-number`: where in the batch it stopped, from 0. Absent when it is missing,
     /// negative or not an integer.
     pub event_number: Option<u64>,
+    /// `ackId`: under which the request's events can be asked for; absent as above.
+    pub ack_id: Option<u64>,
 }
 
 /// What a reply body turned out to be.
@@ -118,20 +120,25 @@ impl ReplyBody {
         }
         let Ok(Value::Object(members)) = serde_json::from_str(text) else { return Self::Other };
         let Some(code) = members.get("code").and_then(integer) else { return Self::Other };
+        let number =
+            |name: &str| members.get(name).and_then(integer).and_then(|number| u64::try_from(number).ok());
         Self::Hec(HecReply {
             code: HecCode(code),
             text: members.get("text").and_then(Value::as_str).map(shorten).unwrap_or_default(),
-            event_number: members
-                .get("invalid-event-number")
-                .and_then(integer)
-                .and_then(|number| u64::try_from(number).ok()),
+            event_number: number("invalid-event-number"),
+            ack_id: number("ackId"),
         })
     }
 
     /// The HEC code, where there is one.
     pub fn code(&self) -> Option<HecCode> {
+        self.hec().map(|reply| reply.code)
+    }
+
+    /// The reply, where it is a HEC's.
+    pub fn hec(&self) -> Option<&HecReply> {
         match self {
-            Self::Hec(reply) => Some(reply.code),
+            Self::Hec(reply) => Some(reply),
             Self::Empty | Self::Html | Self::Other | Self::Cut => None,
         }
     }
@@ -156,7 +163,22 @@ mod tests {
     use super::*;
 
     fn hec(code: i64, text: &str, event_number: Option<u64>) -> ReplyBody {
-        ReplyBody::Hec(HecReply { code: HecCode(code), text: text.to_owned(), event_number })
+        ReplyBody::Hec(HecReply { code: HecCode(code), text: text.to_owned(), event_number, ack_id: None })
+    }
+
+    #[test]
+    fn an_ack_id_is_read_by_its_one_name() {
+        for (body, expected) in [
+            (r#"{"text":"Success","code":0,"ackId":7}"#, Some(7)),
+            (r#"{"ackId":"0","code":0}"#, Some(0)),
+            (r#"{"ackID":7,"ack_id":7,"code":0}"#, None),
+            (r#"{"ackId":-1,"code":0}"#, None),
+            (r#"{"ackId":1.5,"code":0}"#, None),
+            (r#"{"ackId":null,"code":0}"#, None),
+        ] {
+            let ReplyBody::Hec(reply) = ReplyBody::parse(body.as_bytes()) else { panic!("{body}") };
+            assert_eq!(reply.ack_id, expected, "{body}");
+        }
     }
 
     #[test]
@@ -165,7 +187,7 @@ mod tests {
         let cases: Vec<(&[u8], ReplyBody)> = vec![
             (br#"{"text":"Success","code":0}"#, hec(0, "Success", None)),
             (b" \r\n{ \"code\" : 0 , \"text\" : \"Success\" }\r\n", hec(0, "Success", None)),
-            (br#"{"ackId":7,"code":0,"text":"Success","new":{"a":[1]}}"#, hec(0, "Success", None)),
+            (br#"{"ackid":7,"code":0,"text":"Success","new":{"a":[1]}}"#, hec(0, "Success", None)),
             (
                 br#"{"text":"Incorrect index","code":7,"invalid-event-number":1}"#,
                 hec(7, "Incorrect index", Some(1)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 
+use super::ack::AckStatus;
 use super::classify::Taken;
 use super::gate::GateState;
 use super::outcome::Outcome;
@@ -41,6 +42,8 @@ pub struct Status {
     pub counters: Counters,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
+    /// Acknowledgement by indexers.
+    pub acks: AckStatus,
     /// Each address of each URL of each site.
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -113,10 +116,12 @@ pub struct Counters {
     pub bytes_raw: u64,
     /// Bytes of request bodies as sent.
     pub bytes_wire: u64,
-    /// Events taken.
+    /// Events taken and, where indexers acknowledge, confirmed.
     pub events_delivered: u64,
     /// Their bytes, before compression.
     pub bytes_delivered: u64,
+    /// Events taken that were to be confirmed, which was not waited for.
+    pub events_unconfirmed: u64,
     /// Events refused, by HTTP status and HEC code.
     pub events_rejected: Vec<ReplyCount>,
     /// Events given up on.
@@ -190,6 +195,7 @@ impl Ledger {
     pub(crate) fn outcome(&self, outcome: &Outcome) {
         self.with(|inner| {
             inner.counters.events_delivered += outcome.delivered.events;
+            inner.counters.events_unconfirmed += outcome.unconfirmed.events;
             inner.counters.events_abandoned += outcome.abandoned.events;
             for rejection in &outcome.rejected {
                 count(&mut inner.rejected, rejection.status, rejection.code, rejection.tally.events);
@@ -198,7 +204,7 @@ impl Ledger {
     }
 
     /// The status, made of that of all endpoints; there is at least one.
-    pub(crate) fn status(&self, site: Site, endpoints: Vec<EndpointStatus>) -> Status {
+    pub(crate) fn status(&self, site: Site, endpoints: Vec<EndpointStatus>, acks: AckStatus) -> Status {
         let shown = representative(&endpoints);
         let gate = shown.map_or(GateState::Paused, |endpoint| endpoint.gate);
         let next_step = shown.and_then(|endpoint| endpoint.next_step);
@@ -217,6 +223,7 @@ impl Ledger {
                 ..inner.counters.clone()
             },
             last_error: inner.last_error.clone(),
+            acks,
             endpoints,
         })
     }
@@ -273,12 +280,18 @@ fn unix_ms(time: UnixNanos) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hec::ack::AckConfig;
+    use crate::hec::ack::desk::Desk;
     use crate::hec::hold::HoldReason;
     use crate::hec::reply::ReplyBody;
 
     const HELD: GateState = GateState::Held {
         reason: HoldReason::Token { status: StatusCode::FORBIDDEN, code: Some(HecCode(4)) },
     };
+
+    fn status(ledger: &Ledger, site: Site, endpoints: Vec<EndpointStatus>) -> Status {
+        ledger.status(site, endpoints, Desk::new(AckConfig::default()).status(None, 0))
+    }
 
     fn endpoint(url: &str, site: Site, gate: GateState, since_unix_ms: i64) -> EndpointStatus {
         EndpointStatus {
@@ -306,7 +319,7 @@ mod tests {
             let body = ReplyBody::parse(format!("{{\"code\":{code}}}").as_bytes());
             ledger.exchange(&Exchange::Reply { status: StatusCode::OK, retry_after: None, body });
         }
-        let replies = ledger.status(Site::Primary, Vec::new()).counters.replies;
+        let replies = status(&ledger, Site::Primary, Vec::new()).counters.replies;
         assert_eq!(replies.len(), REPLY_KINDS_MAX + 1);
         assert_eq!(replies.iter().map(|kind| kind.count).sum::<u64>(), 200);
         assert_eq!(replies[0], ReplyCount { status: 0, code: None, count: 200 - REPLY_KINDS_MAX as u64 });
@@ -317,7 +330,7 @@ mod tests {
         let ledger = Ledger::default();
         ledger.error("token refused".to_owned());
         let held = endpoint("http://s/", Site::Primary, HELD, since(Duration::from_secs(3)));
-        let json = serde_json::to_value(ledger.status(Site::Primary, vec![held])).unwrap();
+        let json = serde_json::to_value(status(&ledger, Site::Primary, vec![held])).unwrap();
         for shown in [&json, &json["endpoints"][0]] {
             assert_eq!(shown["state"], "held");
             assert_eq!(shown["reason"], "token refused with status 403 and code 4");
@@ -344,14 +357,14 @@ mod tests {
             let endpoints = gates.iter().zip(urls);
             let endpoints =
                 endpoints.map(|((gate, since), url)| endpoint(url, Site::Primary, *gate, *since)).collect();
-            let status = Ledger::default().status(Site::Primary, endpoints);
+            let status = status(&Ledger::default(), Site::Primary, endpoints);
             assert_eq!((status.gate, status.since_unix_ms, status.next_try_ms), (gate, since, next_try));
         }
         let endpoints =
             ["http://a/", "http://b/", "http://a/"].map(|url| endpoint(url, Site::Primary, open, 0));
         let mut endpoints = endpoints.to_vec();
         endpoints.push(endpoint("http://c/", Site::Failover, open, 0));
-        assert_eq!(Ledger::default().status(Site::Primary, endpoints.clone()).url, "http://a/, http://b/");
-        assert_eq!(Ledger::default().status(Site::Failover, endpoints).url, "http://c/");
+        assert_eq!(status(&Ledger::default(), Site::Primary, endpoints.clone()).url, "http://a/, http://b/");
+        assert_eq!(status(&Ledger::default(), Site::Failover, endpoints).url, "http://c/");
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP to one URL, at one of its addresses: connections, time-outs, reading a reply within bounds.
 //!
-//! HTTP/1.1 without redirects, cookies or proxies from the environment. Connections live a
+//! HTTP/1.1 without redirects, cookies of its own or proxies from the environment. Connections live a
 //! minute, or a thousand requests: behind a load balancer that decides per connection, longer ones
 //! pin the load to the node they first met. Idle ones are closed before a busy splunkd does (12 s),
 //! so that a request seldom meets a connection that is just going.
@@ -9,18 +9,22 @@
 
 mod failure;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
 use self::failure::{sort, words};
+use super::ack::poll::{question, statuses};
 use super::backoff;
 use super::classify::TransportFailure;
 use super::compress::{Compression, Wire};
@@ -42,6 +46,9 @@ const CONNECTION_AGE: Duration = Duration::from_secs(60);
 /// Connections are replaced after so many requests over them, too.
 const CONNECTION_REQUESTS: u32 = 1000;
 
+/// The most cookies looked at in one reply.
+const SET_COOKIES_MAX: usize = 16;
+
 const APP_NAME: HeaderName = HeaderName::from_static("__splunk_app_name");
 const APP_VERSION: HeaderName = HeaderName::from_static("__splunk_app_version");
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
@@ -62,6 +69,39 @@ pub(crate) enum Exchange {
         /// The chain of causes, without URL or secret.
         text: String,
     },
+}
+
+/// What a request shows of itself beside its body.
+#[derive(Clone, Debug)]
+pub(crate) struct By {
+    /// The value of `Authorization`.
+    pub(crate) token: HeaderValue,
+    pub(crate) channel: Option<Uuid>,
+    /// The value of `Cookie`.
+    pub(crate) cookies: Option<HeaderValue>,
+}
+
+/// What came back for a body.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) exchange: Exchange,
+    pub(crate) set_cookies: Vec<HeaderValue>,
+}
+
+/// What came back for a poll.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    pub(crate) exchange: Exchange,
+    pub(crate) set_cookies: Vec<HeaderValue>,
+    /// Which ids are indexed, if the reply says so.
+    pub(crate) statuses: Option<BTreeMap<u64, bool>>,
+}
+
+/// What came back, with the body as it came.
+struct Replied {
+    exchange: Exchange,
+    set_cookies: Vec<HeaderValue>,
+    body: Vec<u8>,
 }
 
 /// See the module's documentation.
@@ -122,26 +162,31 @@ impl Transport {
         self.address
     }
 
-    /// Posts a body with this value of `Authorization` and reads the reply.
-    pub(crate) async fn post(&self, wire: &Wire, token: HeaderValue, channel: Option<Uuid>) -> Exchange {
-        let mut request = self.http().post(self.url.clone()).body(wire.bytes.clone());
-        request = request.header(AUTHORIZATION, token);
-        // Said even for an empty body: some gateways refuse a request that does not say.
-        request = request.header(CONTENT_LENGTH, wire.bytes.len());
+    /// Posts a body and reads the reply.
+    pub(crate) async fn post(&self, wire: &Wire, by: By) -> Posted {
+        let mut request = by.put_on(self.http().post(self.url.clone()), &wire.bytes);
         if wire.encoding == Compression::Gzip {
             request = request.header(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if let Some(channel) = channel {
-            request = request.header(CHANNEL, channel.hyphenated().to_string());
-        }
-        exchange(request).await
+        let Replied { exchange, set_cookies, .. } = exchange(request).await;
+        Posted { exchange, set_cookies }
+    }
+
+    /// Asks which requests of a channel are indexed.
+    pub(crate) async fn poll(&self, ids: &[u64], by: By, timeout: Duration) -> Polled {
+        let request = self.http().post(self.beside("ack")).timeout(timeout.min(self.settings.timeout));
+        let Replied { exchange, set_cookies, body } = exchange(by.put_on(request, &question(ids))).await;
+        Polled { exchange, set_cookies, statuses: statuses(&body) }
     }
 
     /// Asks how the HEC is.
     pub(crate) async fn health(&self, token: HeaderValue) -> Exchange {
-        // Beside the event endpoint.
-        let url = self.url.join("health").unwrap_or_else(|_| self.url.clone());
-        exchange(self.http().get(url).header(AUTHORIZATION, token)).await
+        exchange(self.http().get(self.beside("health")).header(AUTHORIZATION, token)).await.exchange
+    }
+
+    /// The URL of another endpoint of the collector.
+    fn beside(&self, name: &str) -> Url {
+        self.url.join(name).unwrap_or_else(|_| self.url.clone())
     }
 
     /// The client of the present generation, with the present certificates. Requests under way keep
@@ -251,12 +296,28 @@ pub(crate) fn is_secure(urls: &[Url]) -> bool {
     urls.iter().any(|url| url.scheme() == "https")
 }
 
-async fn exchange(request: reqwest::RequestBuilder) -> Exchange {
+impl By {
+    fn put_on(self, request: reqwest::RequestBuilder, body: &Bytes) -> reqwest::RequestBuilder {
+        let mut request = request.body(body.clone()).header(AUTHORIZATION, self.token);
+        // Said even for an empty body: some gateways refuse a request that does not say.
+        request = request.header(CONTENT_LENGTH, body.len());
+        if let Some(channel) = self.channel {
+            request = request.header(CHANNEL, channel.hyphenated().to_string());
+        }
+        match self.cookies {
+            Some(cookies) => request.header(COOKIE, cookies),
+            None => request,
+        }
+    }
+}
+
+async fn exchange(request: reqwest::RequestBuilder) -> Replied {
     match request.send().await {
         Ok(response) => read(response).await,
         Err(error) => {
             let error = error.without_url();
-            Exchange::Failed { failure: sort(&error), text: words(&error) }
+            let exchange = Exchange::Failed { failure: sort(&error), text: words(&error) };
+            Replied { exchange, set_cookies: Vec::new(), body: Vec::new() }
         }
     }
 }
@@ -269,27 +330,28 @@ fn trusting_nobody() -> Result<rustls::ClientConfig, TlsError> {
     Ok(versions.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
-async fn read(mut response: reqwest::Response) -> Exchange {
+async fn read(mut response: reqwest::Response) -> Replied {
     let status = response.status();
+    let set_cookies = response.headers().get_all(SET_COOKIE).iter().take(SET_COOKIES_MAX).cloned().collect();
     let retry_after = response
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| backoff::retry_after(value, SystemTime::now()));
-    let mut body = Vec::new();
+    let mut bytes = Vec::new();
     let body = loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
-                append(&mut body, &chunk);
-                if body.len() >= REPLY_BYTES_MAX {
-                    break ReplyBody::parse(&body);
+                append(&mut bytes, &chunk);
+                if bytes.len() >= REPLY_BYTES_MAX {
+                    break ReplyBody::parse(&bytes);
                 }
             }
-            Ok(None) => break ReplyBody::parse(&body),
+            Ok(None) => break ReplyBody::parse(&bytes),
             Err(_) => break ReplyBody::Cut,
         }
     };
-    Exchange::Reply { status, retry_after, body }
+    Replied { exchange: Exchange::Reply { status, retry_after, body }, set_cookies, body: bytes }
 }
 
 fn append(body: &mut Vec<u8>, chunk: &Bytes) {

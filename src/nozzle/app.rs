@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::millis;
 use crate::hec::dead_letter::DeadLetters;
-use crate::hec::{self, Client, ClientConfig, RetryLimit};
+use crate::hec::{self, AckConfig, Client, ClientConfig, RetryLimit};
 use crate::nozzle::admin::{self, Admin};
 use crate::nozzle::batcher::{BatchLimits, Batcher};
 use crate::nozzle::cf::Foundation;
 use crate::nozzle::cf::http::{ClientError, Http};
 use crate::nozzle::cf::token::Credentials;
 use crate::nozzle::config::{Config, SourceChoice};
-use crate::nozzle::deliver::{self, Admission, MergeLimits, Outbox, SENDERS};
+use crate::nozzle::deliver::{self, Admission, Ends, Keeper, MergeLimits, Outbox, SENDERS};
 use crate::nozzle::encode::{Encoder, EncoderSettings};
 use crate::nozzle::enrich::Enricher;
 use crate::nozzle::event_type::{EventSet, EventType};
@@ -46,6 +46,9 @@ const PARKING_BYTES_MAX: usize = 8 << 20;
 
 /// What is kept of SHUTDOWN_TIMEOUT for counting what could not be delivered.
 const COUNTING_TIME: Duration = Duration::from_millis(500);
+
+/// The most that is kept of it for writing that to disk, where there is one that stays.
+const SPOOLING_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What tasks beside the events' way get to end by themselves.
 const SIDE_TIME: Duration = Duration::from_millis(300);
@@ -72,6 +75,7 @@ pub struct App {
     frames: FrameReceiver,
     admission: Admission,
     outbox: Outbox,
+    keeper: Option<Keeper>,
     client: Arc<Client>,
     foundation: Foundation,
     sender: FrameSender,
@@ -118,9 +122,11 @@ impl App {
         let merge = MergeLimits { bytes: config.hec.batch_bytes, events: config.hec.batch_events };
         let letters = config.hec.dead_letters.as_ref();
         let letters = letters.map(|letters| DeadLetters::new(letters.folder.clone(), letters.max_bytes));
-        let (admission, outbox) =
+        let (admission, mut outbox) =
             deliver::pool(config.delivery_max_bytes, config.when_full, merge, letters, Arc::clone(&ledger));
+        let keeper = config.spool.clone().map(|settings| outbox.spool_to(settings));
         Ok(Self {
+            keeper,
             client: Arc::new(hec_client(&config)?),
             foundation: foundation(&config)?,
             config,
@@ -215,11 +221,31 @@ impl App {
         }
         // What the tasks hold is all that keeps the pool open.
         drop(self.admission);
+        let (times, finish) = (EndTimes::of(config), CancellationToken::new());
+        let mut spooling = Tasks::new();
+        if let Some(keeper) = self.keeper {
+            let ends = Ends {
+                shutdown: shutdown.clone(),
+                hurry: hurry.clone(),
+                finish: finish.clone(),
+                finish_time: times.spooling,
+            };
+            spooling.spawn("spool", keeper.run(ends));
+        }
 
         let mut failures = Vec::new();
-        let stop = Stop { shutdown: &shutdown, timeout: config.shutdown_timeout, hurry: &hurry };
+        let stop = Stop {
+            shutdown: &shutdown,
+            timeout: config.shutdown_timeout,
+            delivering: times.delivering,
+            hurry: &hurry,
+        };
         let deadline = wait(&mut line, stop, &self.client, &mut failures).await;
         count_rest(&self.frames, &self.ledger);
+        finish.cancel();
+        while let Some(joined) = spooling.join_next().await {
+            note(joined, &mut failures);
+        }
         ended.cancel();
         let side_ends = async {
             while let Some(joined) = side.join_next().await {
@@ -289,11 +315,29 @@ fn selector_kinds(events: EventSet) -> SelectorKinds {
     }
 }
 
-/// How the end begins, and how long it may take.
+/// How SHUTDOWN_TIMEOUT is shared out.
+struct EndTimes {
+    delivering: Duration,
+    /// For writing to disk what could not be delivered.
+    spooling: Duration,
+}
+
+impl EndTimes {
+    fn of(config: &Config) -> Self {
+        let timeout = config.shutdown_timeout;
+        let keeps = config.spool.as_ref().is_some_and(|spool| spool.persistent);
+        let spooling = if keeps { SPOOLING_TIME_MAX.min(timeout / 4) } else { COUNTING_TIME };
+        let rest = if keeps { spooling + COUNTING_TIME } else { COUNTING_TIME };
+        Self { delivering: timeout.saturating_sub(rest).max(timeout / 2), spooling }
+    }
+}
+
+/// How the end begins, and how long all of it, and delivering, may take then.
 #[derive(Clone, Copy)]
 struct Stop<'a> {
     shutdown: &'a CancellationToken,
     timeout: Duration,
+    delivering: Duration,
     hurry: &'a CancellationToken,
 }
 
@@ -304,19 +348,19 @@ async fn wait(
     client: &Client,
     failures: &mut Vec<String>,
 ) -> Option<Instant> {
-    let Stop { shutdown, timeout, hurry } = stop;
+    let Stop { shutdown, timeout, delivering, hurry } = stop;
     let deadline = OnceLock::new();
     let patience = async {
         shutdown.cancelled().await;
         let _ = deadline.set(Instant::now() + timeout);
         tracing::info!(
-            timeout_ms = millis(timeout),
+            timeout_ms = millis(delivering),
             "stopping: no more reading, delivering what is buffered"
         );
         // A pause longer than what is left of the time would be the end of all that is buffered.
         client.hasten();
-        tokio::time::sleep(timeout.saturating_sub(COUNTING_TIME).max(timeout / 2)).await;
-        tracing::warn!("time to deliver has run out: counting what is left");
+        tokio::time::sleep(delivering).await;
+        tracing::warn!("time to deliver has run out: keeping or counting what is left");
         hurry.cancel();
     };
     tokio::pin!(patience);
@@ -406,6 +450,8 @@ pub(super) fn hec_client(config: &Config) -> Result<Client, hec::ConfigError> {
         response: hec.response,
         retries: retries.map_or(RetryLimit::Unlimited, RetryLimit::Attempts),
         fallback_index: hec.fallback_index.clone(),
+        // What waits to be confirmed keeps its place in the pool: the other half is for what comes.
+        acks: AckConfig { pending_bytes_max: config.delivery_max_bytes / 2, ..hec.acks },
         ..ClientConfig::with_urls(hec.urls.clone(), hec.token.clone())
     })
 }

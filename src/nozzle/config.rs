@@ -22,6 +22,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+mod container;
 mod document;
 mod events;
 mod fault;
@@ -39,6 +40,7 @@ pub mod settings;
 mod shape;
 mod show;
 mod source;
+mod spool;
 
 #[cfg(test)]
 mod golden;
@@ -59,6 +61,7 @@ use reader::Reader;
 use settings::input::{API_ENDPOINT, CF_CA_FILE, CLIENT_ID, CLIENT_SECRET, SKIP_SSL_VALIDATION_CF};
 use settings::output::{DELIVERY_MAX_BYTES, HEC_WORKERS, QUEUE_MAX_BYTES, QUEUE_WHEN_FULL, SHUTDOWN_TIMEOUT};
 
+use crate::nozzle::deliver::SpoolSettings;
 use crate::nozzle::event_type::EventSet;
 use crate::proxy::ProxySettings;
 use crate::tls::ClientTls;
@@ -97,6 +100,8 @@ pub struct Config {
     pub delivery_max_bytes: usize,
     /// What happens when there is no more room for them.
     pub when_full: WhenFull,
+    /// Where they go before that; `None`: nowhere.
+    pub spool: Option<SpoolSettings>,
     /// How long delivering may go on after the signal to stop.
     pub shutdown_timeout: Duration,
     /// Where status, health and metrics are served.
@@ -170,6 +175,7 @@ impl Config {
             ("block", WhenFull::Block),
         ];
         let when_full = reader.value(&QUEUE_WHEN_FULL, parse::choice(&policies));
+        let spool = spool::read(reader, hec.as_ref().is_some_and(|hec| hec.debug));
         let shutdown_timeout = reader.value(&SHUTDOWN_TIMEOUT, parse::duration);
         let admin = AdminConfig::read(reader);
         let log = LogConfig::read(reader);
@@ -190,6 +196,7 @@ impl Config {
             queue_max_bytes: queue_max_bytes?,
             delivery_max_bytes: delivery_max_bytes?,
             when_full: when_full?,
+            spool: spool?,
             shutdown_timeout: shutdown_timeout?,
             admin: admin?,
             log: log?,

@@ -3,13 +3,15 @@
 //! Two lines hold whenever nothing is on its way into the workers, and at exit:
 //!
 //! ```text
-//! received = delivered + filtered + dropped + rejected + buffered        (envelopes)
-//! events   = envelopes that became events + fanned_out                   (events)
+//! received + recovered_from_spool =
+//!     delivered + unconfirmed + filtered + dropped + rejected + buffered + spooled   (envelopes)
+//! events = envelopes that became events + fanned_out                                 (events)
 //! ```
 //!
 //! `received` counts envelopes as workers decode them (or hop over them, when whole frames are
 //! dropped undecoded). `buffered` is what the holders hold: workers report the contents of their
-//! open batches, and a batch in the delivery pool counts itself as long as it exists. Neither is
+//! open batches, and a batch in the delivery pool counts itself as long as it exists. `spooled` is what is on disk and
+//! in nobody's hands; what an earlier run left there comes in as `recovered_from_spool`. Neither is
 //! computed from the others, so an envelope that gets lost on the way, or is settled twice, shows as
 //! an imbalance. Malformed frames and requests sent twice are counted beside: they are not envelopes.
 //!
@@ -74,6 +76,12 @@ reasons! {
         RetriesExhausted = "retries_exhausted",
         /// SHUTDOWN_TIMEOUT ran out before it could be delivered.
         Shutdown = "shutdown",
+        /// The disk spool was full: the oldest made room.
+        SpoolFull = "spool_full",
+        /// It was damaged in the disk spool, or could not be read from there.
+        SpoolDamaged = "spool_damaged",
+        /// It was in the disk spool of a container at its end, and that disk dies with the container.
+        EphemeralDisk = "ephemeral_disk",
         /// The part of the program that held it failed.
         Defect = "defect",
     }
@@ -113,11 +121,14 @@ pub struct Ledger {
     malformed: [AtomicU64; Malformed::ALL.len()],
     encoded: AtomicTally,
     delivered: AtomicTally,
+    unconfirmed: AtomicTally,
     dropped: [AtomicTally; Drop::ALL.len()],
     rejected: Mutex<BTreeMap<String, Tally>>,
     parked: AtomicI64,
     open: Held,
     pooled: Held,
+    recovered: AtomicTally,
+    spooled: Held,
     unenriched: AtomicU64,
     retimed: AtomicU64,
     truncated: AtomicU64,
@@ -234,6 +245,28 @@ impl Ledger {
         self.pooled.add(tally, -1);
     }
 
+    /// Counts what an earlier run left in the disk spool.
+    pub fn recovered(&self, tally: Tally) {
+        self.recovered.add(tally);
+        self.spooled(tally);
+    }
+
+    /// Counts a batch as held by the disk spool.
+    pub fn spooled(&self, tally: Tally) {
+        self.spooled.add(tally, 1);
+    }
+
+    /// Counts a batch as no longer held by the disk spool, whatever became of it.
+    pub fn unspooled(&self, tally: Tally) {
+        self.spooled.add(tally, -1);
+    }
+
+    /// What the disk spool holds.
+    pub fn held_by_spool(&self) -> Tally {
+        let count = |held: &AtomicI64| u64::try_from(held.load(Relaxed)).unwrap_or(0);
+        Tally { events: count(&self.spooled.events), units: count(&self.spooled.units) }
+    }
+
     /// Adds frames that could not be read as a whole.
     pub fn malformed_frames(&self, frames: u64) {
         self.malformed[Malformed::Frame as usize].fetch_add(frames, Relaxed);
@@ -254,6 +287,11 @@ impl Ledger {
     /// Settles batched events as delivered.
     pub fn delivered(&self, tally: Tally) {
         self.delivered.add(tally);
+    }
+
+    /// Settles batched events that HEC has taken and nobody waits for an indexer to confirm.
+    pub fn unconfirmed(&self, tally: Tally) {
+        self.unconfirmed.add(tally);
     }
 
     /// Counts events, delivered as well, that another index than their own had to do for.
@@ -283,9 +321,12 @@ impl Ledger {
             Drop::ALL.iter().map(|r| (r.label(), self.dropped[*r as usize].get())).collect();
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let encoded = self.encoded.get();
+        let recovered = self.recovered.get();
         Snapshot {
             received: self.received.load(Relaxed),
+            recovered_from_spool: recovered.units,
             delivered: self.delivered.get().units,
+            unconfirmed: self.unconfirmed.get().units,
             filtered: labelled(
                 Filter::ALL.iter().map(|r| (r.label(), self.filtered[*r as usize].load(Relaxed))),
             ),
@@ -293,13 +334,17 @@ impl Ledger {
             rejected: rejected.iter().map(|(code, tally)| (code.clone(), tally.units)).collect(),
             parked: self.parked.load(Relaxed),
             batched: self.open.units.load(Relaxed) + self.pooled.units.load(Relaxed),
+            spooled: self.spooled.units.load(Relaxed),
             events: Events {
                 written: encoded.events,
                 fanned_out: encoded.events.saturating_sub(encoded.units),
                 delivered: self.delivered.get().events,
+                unconfirmed: self.unconfirmed.get().events,
                 dropped: dropped.iter().map(|(_, tally)| tally.events).sum(),
                 rejected: rejected.values().map(|tally| tally.events).sum(),
                 batched: self.open.events.load(Relaxed) + self.pooled.events.load(Relaxed),
+                recovered_from_spool: recovered.events,
+                spooled: self.spooled.events.load(Relaxed),
             },
             malformed: labelled(
                 Malformed::ALL.iter().map(|r| (r.label(), self.malformed[*r as usize].load(Relaxed))),
@@ -330,8 +375,12 @@ fn labelled(rows: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<String,
 pub struct Snapshot {
     /// Envelopes that came in.
     pub received: u64,
-    /// Envelopes HEC has accepted.
+    /// Envelopes that an earlier run left in the disk spool.
+    pub recovered_from_spool: u64,
+    /// Envelopes HEC has accepted and, where indexers acknowledge, an indexer has confirmed.
     pub delivered: u64,
+    /// Envelopes HEC has accepted that an indexer was to confirm, which was not waited for.
+    pub unconfirmed: u64,
     /// Envelopes left out on purpose, by reason.
     pub filtered: BTreeMap<String, u64>,
     /// Envelopes lost, by reason.
@@ -342,6 +391,8 @@ pub struct Snapshot {
     pub parked: i64,
     /// Envelopes in open batches, waiting to be sent, or being sent.
     pub batched: i64,
+    /// Envelopes in the disk spool.
+    pub spooled: i64,
     /// The same in events.
     pub events: Events,
     /// Frames or envelopes that could not be decoded, by kind; not part of the balance.
@@ -372,14 +423,20 @@ pub struct Events {
     pub written: u64,
     /// Of these, further events of an envelope that made more than one.
     pub fanned_out: u64,
-    /// Accepted by HEC.
+    /// Accepted by HEC, and confirmed where indexers acknowledge.
     pub delivered: u64,
+    /// Accepted by HEC, and to be confirmed, which was not waited for.
+    pub unconfirmed: u64,
     /// Lost.
     pub dropped: u64,
     /// Refused by HEC for what they are.
     pub rejected: u64,
     /// In open batches, waiting to be sent, or being sent.
     pub batched: i64,
+    /// Left in the disk spool by an earlier run.
+    pub recovered_from_spool: u64,
+    /// In the disk spool.
+    pub spooled: i64,
 }
 
 /// The two sides of a line that should be equal.
@@ -409,15 +466,18 @@ impl Snapshot {
     pub fn balance(&self) -> Result<(), Imbalance> {
         let sum = |map: &BTreeMap<String, u64>| map.values().map(|n| i128::from(*n)).sum::<i128>();
         let envelopes = i128::from(self.delivered)
+            + i128::from(self.unconfirmed)
             + sum(&self.filtered)
             + sum(&self.dropped)
             + sum(&self.rejected)
-            + i128::from(self.buffered());
-        check("envelopes", i128::from(self.received), envelopes)?;
+            + i128::from(self.buffered())
+            + i128::from(self.spooled);
+        let received = i128::from(self.received) + i128::from(self.recovered_from_spool);
+        check("envelopes", received, envelopes)?;
         let e = &self.events;
-        let events =
-            i128::from(e.delivered) + i128::from(e.dropped) + i128::from(e.rejected) + i128::from(e.batched);
-        check("events", i128::from(e.written), events)
+        let settled = [e.delivered, e.unconfirmed, e.dropped, e.rejected].into_iter().map(i128::from);
+        let events = settled.sum::<i128>() + i128::from(e.batched) + i128::from(e.spooled);
+        check("events", i128::from(e.written) + i128::from(e.recovered_from_spool), events)
     }
 }
 
@@ -433,11 +493,18 @@ impl fmt::Display for Snapshot {
         };
         writeln!(f, "ledger (envelopes)")?;
         row(f, "received", i128::from(self.received))?;
+        if self.recovered_from_spool > 0 {
+            row(f, "recovered from spool", i128::from(self.recovered_from_spool))?;
+        }
         row(f, "delivered", i128::from(self.delivered))?;
+        row(f, "unconfirmed", i128::from(self.unconfirmed))?;
         rows(f, "filtered", &self.filtered)?;
         rows(f, "dropped", &self.dropped)?;
         rows(f, "rejected", &self.rejected)?;
         row(f, "buffered", i128::from(self.buffered()))?;
+        if self.spooled != 0 {
+            row(f, "spooled", i128::from(self.spooled))?;
+        }
         rows(f, "beside: malformed", &self.malformed)?;
         row(f, "events delivered", i128::from(self.events.delivered))?;
         row(f, "events fanned out", i128::from(self.events.fanned_out))?;
@@ -475,14 +542,34 @@ mod tests {
         assert_eq!(ledger.snapshot().buffered(), 7);
         ledger.dropped_undecoded(Drop::QueueFull, 5);
         ledger.unpooled(tally(9, 6));
-        ledger.delivered(tally(4, 3));
+        ledger.delivered(tally(3, 2));
+        ledger.unconfirmed(tally(1, 1));
         ledger.rejected("6", tally(1, 1));
         ledger.dropped(Drop::Shutdown, tally(4, 2));
         ledger.dropped_parked(Drop::Shutdown, 1);
         let end = ledger.snapshot();
         assert_eq!(end.balance(), Ok(()));
-        assert_eq!((end.received, end.delivered, end.lost(), end.buffered()), (15, 3, 8, 0));
+        assert_eq!((end.received, end.delivered, end.unconfirmed), (15, 2, 1));
+        assert_eq!((end.lost(), end.buffered()), (8, 0));
         assert_eq!(end.events.fanned_out, 3);
+    }
+
+    #[test]
+    fn the_spool_is_a_place_to_be_and_to_come_from() {
+        let ledger = Ledger::new();
+        ledger.recovered(tally(5, 4));
+        ledger.intake(&intake(2, 3, 2));
+        ledger.spooled(tally(3, 2));
+        let now = ledger.snapshot();
+        assert_eq!(now.balance(), Ok(()));
+        assert_eq!((now.received, now.recovered_from_spool, now.spooled, now.buffered()), (2, 4, 6, 0));
+        assert_eq!((now.events.recovered_from_spool, now.events.spooled), (5, 8));
+        ledger.unspooled(tally(5, 4));
+        assert!(ledger.snapshot().balance().is_err(), "out of the spool, and in nobody's hands");
+        ledger.delivered(tally(2, 2));
+        ledger.dropped(Drop::SpoolFull, tally(3, 2));
+        assert_eq!(ledger.snapshot().balance(), Ok(()));
+        assert!(ledger.snapshot().to_string().contains("spooled"));
     }
 
     #[test]

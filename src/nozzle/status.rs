@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::clock::millis;
 use crate::hec::dead_letter::DeadLetterStatus;
-use crate::hec::{self, Client, GateState};
-use crate::nozzle::deliver::{Outbox, PoolStatus};
+use crate::hec::{self, AckMode, Client, GateState};
+use crate::nozzle::deliver::{Outbox, PoolStatus, SpoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
 use crate::nozzle::metadata::{Metadata, MetadataStats};
 use crate::nozzle::own::{OwnLedger, OwnStatus};
@@ -51,6 +51,8 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Batches waiting for HEC.
     pub delivery: PoolStatus,
+    /// What is on disk; nothing without SPOOL_DIR.
+    pub spool: Option<SpoolStatus>,
     /// What became of dead letters; nothing without DEAD_LETTER_DIR.
     pub dead_letters: Option<DeadLetterStatus>,
     /// The HEC: all its endpoints.
@@ -78,6 +80,7 @@ impl StatusView {
             upstream: self.upstream.get(),
             queue: self.frames.status(),
             delivery: self.outbox.status(),
+            spool: self.outbox.spool(),
             dead_letters: self.outbox.dead_letters(),
             hec,
             source,
@@ -116,6 +119,9 @@ fn not_ready(source: &SourcesStatus, hec: &hec::Status) -> Vec<String> {
         if more > 0 {
             reasons.push(format!("nor do {more} further endpoints of the HEC: see /status.json"));
         }
+    }
+    if let (AckMode::Required, Some(hint)) = (hec.acks.mode, hec.acks.hint) {
+        reasons.push(format!("{} batches wait for acks: {hint}", hec.acks.pending_batches));
     }
     reasons
 }

@@ -17,6 +17,7 @@ mod run;
 mod secrets;
 mod settings;
 mod several;
+mod spool;
 mod stop;
 
 pub(crate) use process::free_port;

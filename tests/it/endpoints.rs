@@ -3,6 +3,7 @@
 //! Every event has a number. What was lost, and what came twice, is computed from what all
 //! collectors together have indexed, never from what the client believes.
 
+mod acks;
 mod balance;
 mod cutter;
 mod failover;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
+use crate::hec::ack::lanes::Credit;
 use crate::hec::backoff::RetryLimit;
 use crate::hec::classify::Taken;
 use crate::hec::compress::{Compression, Wire};
@@ -23,6 +24,8 @@ pub(super) struct Settled {
     /// It may be less than was asked for, if the endpoint takes no more; the rest is next.
     pub(super) part: Part,
     pub(super) verdict: Verdict,
+    /// What that which was taken of it counts for.
+    pub(super) credit: Credit,
     /// How it was sent last.
     pub(super) sent: Compression,
     pub(super) by: Arc<Member>,
@@ -62,7 +65,7 @@ impl Client {
     ) -> Result<Settled, Cutoff> {
         let patience = Patience::new(self.retries, self.pool.progress());
         let mut body = Body::new(part, repair);
-        let (mut doubt, mut avoid) = (Taken::No, None);
+        let (mut doubt, mut avoid) = (Taken::No, doubts.avoid());
         let why = loop {
             let lease = match self.lease(&patience, body.bytes.len(), avoid, stop).await {
                 Ok(lease) => lease,
@@ -83,14 +86,16 @@ impl Client {
                 };
                 (lease.send(&request).await, sent)
             };
-            let (attempt, sent) = tokio::select! {
+            let ((attempt, credit), sent) = tokio::select! {
                 biased;
                 // First of all: counting what is left at a stop must not cost compressing it.
                 () = stop.cancelled() => break Cutoff::Stopped,
                 done = exchange => done,
             };
             match attempt {
-                Attempt::Verdict(verdict) => return Ok(Settled { part: body.part, verdict, sent, by }),
+                Attempt::Verdict(verdict) => {
+                    return Ok(Settled { part: body.part, verdict, credit, sent, by });
+                }
                 Attempt::Again(taken) => (doubt, avoid) = (taken, Some(by.id)),
             }
         };

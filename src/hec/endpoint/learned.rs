@@ -54,8 +54,10 @@ pub(super) struct Learned {
 pub(super) struct Sent {
     /// Counted from 0.
     number: u64,
-    /// The data channel it names, if any.
+    /// The data channel it names, if HEC has demanded one.
     pub(super) channel: Option<Uuid>,
+    /// Whether it goes by a lane, which has a channel of its own.
+    pub(super) by_lane: bool,
 }
 
 /// The data channel requests go under.
@@ -98,10 +100,10 @@ impl Learned {
     }
 
     /// A request is about to be sent.
-    pub(super) fn send(&mut self) -> Sent {
+    pub(super) fn send(&mut self, by_lane: bool) -> Sent {
         let number = self.sent;
         self.sent += 1;
-        Sent { number, channel: self.channel() }
+        Sent { number, channel: self.channel(), by_lane }
     }
 
     /// The number of the request that is sent next.
@@ -136,7 +138,7 @@ impl Learned {
                 return Disposition::Hold(HoldReason::MediaType);
             }
             Disposition::WithoutGzip => self.without_gzip("status 415", now),
-            Disposition::FreshChannel => return self.fresh_channel(*status, sent.channel),
+            Disposition::FreshChannel if !sent.by_lane => return self.fresh_channel(*status, sent.channel),
             Disposition::Split => self.too_large(request.raw, now),
             Disposition::Isolate { code: HecCode::FORMAT, event_number: Some(0) }
                 if request.raw > OVERSIZE_BYTES =>
@@ -149,7 +151,8 @@ impl Learned {
                     return Disposition::Retry { after: None, taken: Taken::Perhaps };
                 }
             }
-            Disposition::Bisect
+            Disposition::FreshChannel
+            | Disposition::Bisect
             | Disposition::Isolate { .. }
             | Disposition::Retry { .. }
             | Disposition::FreshToken

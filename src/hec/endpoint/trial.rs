@@ -1,6 +1,7 @@
 //! Asking an endpoint whether it would take events, without any.
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{Endpoint, describe, signal};
 use crate::hec::classify::Disposition;
@@ -8,10 +9,10 @@ use crate::hec::compress::Wire;
 use crate::hec::gate::Signal;
 use crate::hec::probe::Probe;
 use crate::hec::reply::HecCode;
-use crate::hec::transport::Exchange;
+use crate::hec::transport::{By, Exchange, Posted};
 
 /// The most tokens shown for one question: the newest, the one before, and one that has just been written.
-const TOKENS_MAX: usize = 3;
+pub(super) const TOKENS_MAX: usize = 3;
 
 impl Endpoint {
     /// Asks for its health, and posts nothing with the token, to see whether it would take events.
@@ -33,6 +34,13 @@ impl Endpoint {
             }
         }
         let (exchange, disposition) = self.post_nothing().await;
+        if matches!(exchange, Exchange::Reply { .. })
+            && let Some(tried) = self.ask_for_acks().await
+            && let Some(Signal::Hold(reason)) = tried.signal
+        {
+            let detail = tried.error.unwrap_or_default();
+            return (Probe::Refused { reason, detail }, Signal::Hold(reason));
+        }
         let detail = describe(&exchange);
         let probe = match &exchange {
             Exchange::Reply { status, .. } => Probe::of_reply(disposition, *status, self.mode, detail),
@@ -45,8 +53,12 @@ impl Endpoint {
     async fn post_nothing(&self) -> (Exchange, Disposition) {
         let mut left = TOKENS_MAX;
         loop {
-            let (token, channel) = (self.tokens.shown(), self.learned().channel());
-            let exchange = self.transport.post(&Wire::plain(Bytes::new()), token.clone(), channel).await;
+            let token = self.tokens.shown();
+            let channel =
+                self.lanes.as_ref().map_or_else(|| self.learned().channel(), |lanes| lanes.channel());
+            let by = By { token: token.clone(), channel, cookies: None };
+            let Posted { exchange, set_cookies } = self.transport.post(&Wire::plain(Bytes::new()), by).await;
+            self.lanes.iter().for_each(|lanes| lanes.note_cookies(channel, &set_cookies, Instant::now()));
             let disposition = self.classify(&exchange);
             left -= 1;
             if left == 0 || self.judge_token(disposition, &token).await != Disposition::FreshToken {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::member::{Ended, Member};
 use super::{Pool, Speak};
+use crate::hec::ack::lanes::Credit;
 use crate::hec::endpoint::{Attempt, Request};
 use crate::hec::gate::{Permit, Signal};
 use crate::hec::probe::Probe;
@@ -33,13 +34,16 @@ impl Lease {
     }
 
     /// Sends a request and says what came of it.
-    pub(crate) async fn send(mut self, request: &Request) -> Attempt {
+    pub(crate) async fn send(mut self, request: &Request) -> (Attempt, Credit) {
         let began = Instant::now();
         let tried = self.member.endpoint.attempt(request).await;
         if tried.unreachable {
             self.member.target.look_up_soon();
         }
-        let Some(signal) = tried.signal else { return tried.attempt };
+        if matches!(tried.credit, Credit::Pending(_)) {
+            self.pool.wake_upkeep();
+        }
+        let Some(signal) = tried.signal else { return (tried.attempt, tried.credit) };
         let ended = Ended {
             bytes: request.raw,
             began: Some(began),
@@ -49,7 +53,7 @@ impl Lease {
             error: tried.error.as_deref(),
         };
         self.report(ended, Speak::Aloud);
-        tried.attempt
+        (tried.attempt, tried.credit)
     }
 
     /// Asks the endpoint whether it would take events.

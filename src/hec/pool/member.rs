@@ -82,6 +82,10 @@ impl Member {
     /// As the choice sees it; `None` if it has as much to do as it may.
     pub(crate) fn candidate(&self, bytes: usize, now: Instant) -> Option<Candidate> {
         let mut figures = self.figures();
+        let waiting = figures.load.bytes.saturating_add(bytes);
+        if !self.endpoint.lanes().is_none_or(|lanes| lanes.has_room(waiting)) {
+            return None;
+        }
         if figures.load.requests >= figures.limit.get() {
             figures.limit.reached();
             return None;

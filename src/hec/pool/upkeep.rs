@@ -4,6 +4,8 @@
 //! batch waits for one that hangs while others would take it, and so that it is known to be back
 //! even when there is nothing to send. Deliveries that have no other endpoint come first: they have
 //! [`HEAD_START`].
+//!
+//! Endpoints that have taken something are asked whether it is indexed; see `acks`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,7 @@ impl Pool {
     /// # Panics
     /// If one of its tasks does.
     pub(crate) async fn keep_up(self: Arc<Self>, stop: CancellationToken) {
+        let _waiting = self.await_acks();
         let mut jobs = Tasks::new();
         jobs.spawn("first look", Arc::clone(&self).first_look());
         while !stop.is_cancelled() {
@@ -72,7 +75,7 @@ impl Pool {
                 jobs.spawn("trial of an endpoint", async move { drop(lease.ask(Speak::Aloud).await) });
             }
         }
-        next
+        self.start_polls(jobs, now).map_or(next, |due| next.min(due))
     }
 
     /// Asks all endpoints at the start, and tells the operator what they said.

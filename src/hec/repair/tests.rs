@@ -6,6 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+
+/// Who takes and refuses.
+const BY: MemberId = MemberId(0);
 use crate::hec::Compression;
 
 fn batch(lengths: &[usize]) -> Batch {
@@ -32,7 +35,7 @@ type Runs = Vec<Range<usize>>;
 fn after(n: usize, sent: Compression, refusal: Refusal) -> (u64, Runs, Runs) {
     let mut repair = Repair::new(batch(&vec![4; n]), IndexPolicy::Reject);
     let part = repair.next(usize::MAX).unwrap();
-    repair.refused(part, refusal, sent);
+    repair.refused(part, refusal, sent, (Credit::Delivered, BY));
     let todo = repair.todo.iter().map(|part| part.events.clone()).collect();
     let rejected = repair.outcome.rejected.iter().map(|it| numbers(&it.body)).collect();
     (repair.outcome.delivered.events, rejected, todo)
@@ -80,10 +83,10 @@ fn what_cannot_be_attributed_is_first_sent_again_uncompressed() {
     for doubtful in [BARE, refusal(5, None), refusal(6, None), refusal(6, Some(99))] {
         let mut repair = Repair::new(batch(&[4; 8]), IndexPolicy::Reject);
         let part = repair.next(usize::MAX).unwrap();
-        repair.refused(part, doubtful, Compression::Gzip);
+        repair.refused(part, doubtful, Compression::Gzip, (Credit::Delivered, BY));
         let again = repair.next(usize::MAX).unwrap();
         assert_eq!((again.events.clone(), again.form), (0..8, Form::Trial));
-        repair.refused(again, doubtful, Compression::None);
+        repair.refused(again, doubtful, Compression::None, (Credit::Delivered, BY));
         assert_eq!(repair.todo.len(), 2, "then halves");
         assert!(repair.todo.iter().all(|part| part.form == Form::Plain));
     }
@@ -96,7 +99,7 @@ fn a_refusal_for_size_blames_no_event_unless_it_is_alone() {
     for (lengths, halves) in [(vec![500_000, 300_000, 300_000], true), (vec![400_000, 500_000], false)] {
         let mut repair = Repair::new(batch(&lengths), IndexPolicy::Reject);
         let part = repair.next(usize::MAX).unwrap();
-        repair.refused(part, refusal(6, Some(0)), Compression::Gzip);
+        repair.refused(part, refusal(6, Some(0)), Compression::Gzip, (Credit::Delivered, BY));
         assert_eq!(repair.todo.len(), if halves { 2 } else { 1 });
         assert_eq!(repair.outcome.rejected.len(), usize::from(!halves));
     }
@@ -121,7 +124,7 @@ fn parts_respect_a_learned_limit_down_to_single_events() {
     let mut sizes = Vec::new();
     while let Some(part) = repair.next(30) {
         sizes.push(repair.bytes(&part).len());
-        repair.accepted(&part);
+        repair.accepted(&part, Credit::Delivered, BY);
     }
     assert_eq!(sizes.iter().sum::<usize>(), 5 * 10 + 100);
     assert!(sizes.iter().all(|size| *size <= 30 || *size == 100), "{sizes:?}");
@@ -134,7 +137,7 @@ fn an_early_end_counts_what_is_left_where_it_belongs() {
         let mut repair = Repair::new(batch(&[4; 10]), IndexPolicy::Reject);
         let total = Tally { events: 10, units: 9 };
         let part = repair.next(usize::MAX).unwrap();
-        repair.refused(part, refusal(6, Some(4)), Compression::None);
+        repair.refused(part, refusal(6, Some(4)), Compression::None, (Credit::Delivered, BY));
         let part = repair.next(usize::MAX).unwrap();
         repair.put_back(part);
         let outcome = repair.finish(cutoff).0;
@@ -208,11 +211,11 @@ fn run(model: &mut Model, n: usize, sent: Compression) -> (Outcome, BTreeSet<usi
     while let Some(part) = repair.next(usize::MAX) {
         let encoding = if part.form == Form::Usual { sent } else { Compression::None };
         match model.post(&repair.bytes(&part)) {
-            None => repair.accepted(&part),
+            None => repair.accepted(&part, Credit::Delivered, BY),
             Some(refusal) if refusal.status == StatusCode::PAYLOAD_TOO_LARGE => {
                 repair.too_large(part, refusal);
             }
-            Some(refusal) => repair.refused(part, refusal, encoding),
+            Some(refusal) => repair.refused(part, refusal, encoding, (Credit::Delivered, BY)),
         }
     }
     let outcome = repair.finish(Cutoff::Stopped).0;
@@ -264,7 +267,7 @@ fn a_server_that_blames_the_first_event_of_everything_costs_bounded_work() {
     let mut requests = 0;
     while let Some(part) = repair.next(usize::MAX) {
         requests += 1;
-        repair.refused(part, refusal(6, Some(0)), Compression::Gzip);
+        repair.refused(part, refusal(6, Some(0)), Compression::Gzip, (Credit::Delivered, BY));
     }
     let outcome = repair.finish(Cutoff::Stopped).0;
     assert_eq!(outcome.total().events, n as u64);

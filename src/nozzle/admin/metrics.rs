@@ -22,9 +22,19 @@ pub(super) fn render(status: &Status) -> String {
     let ledger = &status.ledger;
     page.counter("nozzle_envelopes_received_total", "Envelopes read from Loggregator.", ledger.received);
     page.counter(
+        "nozzle_envelopes_recovered_total",
+        "Envelopes that an earlier run left in SPOOL_DIR.",
+        ledger.recovered_from_spool,
+    );
+    page.counter(
         "nozzle_envelopes_delivered_total",
         "Envelopes whose event HEC has accepted.",
         ledger.delivered,
+    );
+    page.counter(
+        "nozzle_envelopes_unconfirmed_total",
+        "Envelopes whose event HEC has accepted, and no indexer has confirmed.",
+        ledger.unconfirmed,
     );
     page.counters(
         "nozzle_envelopes_filtered_total",
@@ -52,6 +62,11 @@ pub(super) fn render(status: &Status) -> String {
         &status.upstream,
     );
     page.counter("nozzle_events_delivered_total", "Events HEC has accepted.", ledger.events.delivered);
+    page.counter(
+        "nozzle_events_unconfirmed_total",
+        "Events HEC has accepted, and no indexer has confirmed.",
+        ledger.events.unconfirmed,
+    );
     page.counter(
         "nozzle_events_unenriched_total",
         "Events that went out without a look-up of their app or its index.",
@@ -89,6 +104,19 @@ pub(super) fn render(status: &Status) -> String {
     page.gauge("nozzle_queue_capacity_bytes", "QUEUE_MAX_BYTES.", status.queue.capacity_bytes);
     page.gauge("nozzle_delivery_bytes", "Bytes of batches waiting for HEC.", status.delivery.bytes);
     page.gauge("nozzle_delivery_capacity_bytes", "DELIVERY_MAX_BYTES.", status.delivery.capacity_bytes);
+    if let Some(spool) = &status.spool {
+        page.gauge("nozzle_spool_envelopes", "Envelopes in SPOOL_DIR.", ledger.spooled);
+        page.gauge("nozzle_spool_batches", "Batches there.", spool.batches);
+        page.gauge("nozzle_spool_bytes", "Bytes of files there.", spool.bytes);
+        page.gauge("nozzle_spool_capacity_bytes", "SPOOL_MAX_BYTES.", spool.max_bytes);
+        let oldest = spool.oldest_seconds().unwrap_or(0);
+        page.gauge("nozzle_spool_oldest_seconds", "How long the oldest batch has been there.", oldest);
+        page.gauge(
+            "nozzle_spool_working",
+            "1 if its disk works.",
+            u8::from(spool.open && spool.trouble.is_none()),
+        );
+    }
     streams(&mut page, &status.source);
     page.counter("nozzle_hec_requests_total", "Requests with events.", status.hec.counters.requests);
     page.counter(
@@ -99,6 +127,7 @@ pub(super) fn render(status: &Status) -> String {
     page.counter("nozzle_hec_sent_bytes_total", "Bytes of bodies as sent.", status.hec.counters.bytes_wire);
     page.gauge("nozzle_hec_open", "1 if HEC takes events.", u8::from(status.hec.gate == GateState::Open));
     endpoints(&mut page, &status.hec);
+    acks(&mut page, &status.hec.acks);
     metadata(&mut page, &status.metadata);
     page.counter(
         "nozzle_own_events_written_total",
@@ -144,6 +173,36 @@ fn endpoints(page: &mut Page, hec: &hec::Status) {
             let (url, site, value) = (&endpoint.url, endpoint.site.label(), figure(hec, endpoint));
             page.line(format_args!("{name}{{url=\"{url}\",address=\"{address}\",site=\"{site}\"}} {value}"));
         }
+    }
+}
+
+fn acks(page: &mut Page, acks: &hec::AckStatus) {
+    page.gauge("nozzle_acks_pending_batches", "Batches no indexer has confirmed yet.", acks.pending_batches);
+    page.gauge("nozzle_acks_pending_bytes", "Their bytes.", acks.pending_bytes);
+    page.gauge("nozzle_acks_oldest_ms", "How long the oldest has waited.", acks.oldest_ms.unwrap_or(0));
+    page.gauge(
+        "nozzle_acks_endpoints_distrusted",
+        "Endpoints whose acks are left alone for a while.",
+        acks.endpoints_distrusted,
+    );
+    let counters = &acks.counters;
+    for (name, help, value) in [
+        ("nozzle_acks_total", "Batches confirmed by an indexer.", counters.batches_acked),
+        ("nozzle_acks_unconfirmed_total", "Batches not waited for.", counters.batches_unconfirmed),
+        ("nozzle_acks_disabled_total", "Batches left when acks were turned off.", counters.batches_disabled),
+        ("nozzle_acks_timeouts_total", "Batches not confirmed in time.", counters.timeouts),
+        ("nozzle_acks_epoch_breaks_total", "Times ack ids began anew.", counters.epoch_breaks),
+        ("nozzle_acks_resent_total", "Batches sent again for want of an ack.", counters.batches_resent),
+        ("nozzle_acks_late_duplicates_total", "Of these, confirmed after all.", counters.late_duplicates),
+        ("nozzle_acks_polls_total", "Polls for acks.", counters.polls),
+        ("nozzle_acks_polls_failed_total", "Polls that brought nothing.", counters.polls_failed),
+        (
+            "nozzle_acks_uncertain_total",
+            "Batches asked for in polls whose answer may be lost.",
+            counters.polls_uncertain,
+        ),
+    ] {
+        page.counter(name, help, value);
     }
 }
 

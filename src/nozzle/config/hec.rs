@@ -9,14 +9,14 @@ use super::parse;
 use super::reader::Reader;
 use super::settings::Setting;
 use super::settings::output::{
-    DEAD_LETTER_DIR, DEAD_LETTER_MAX_BYTES, DEBUG, FLUSH_INTERVAL, HEC_BATCH_BYTES, HEC_BATCH_SIZE,
-    HEC_COMPRESSION, HEC_MAX_EVENT_BYTES, HEC_OVERSIZE, HEC_RESPONSE, HEC_RETRIES, HEC_TIMEOUT,
-    SKIP_SSL_VALIDATION_SPLUNK, SPLUNK_CA_FILE, SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE,
+    DEAD_LETTER_DIR, DEAD_LETTER_MAX_BYTES, DEBUG, FLUSH_INTERVAL, HEC_ACK, HEC_ACK_TIMEOUT, HEC_BATCH_BYTES,
+    HEC_BATCH_SIZE, HEC_COMPRESSION, HEC_MAX_EVENT_BYTES, HEC_OVERSIZE, HEC_RESPONSE, HEC_RETRIES,
+    HEC_TIMEOUT, SKIP_SSL_VALIDATION_SPLUNK, SPLUNK_CA_FILE, SPLUNK_CLIENT_CERT_FILE, SPLUNK_CLIENT_KEY_FILE,
     SPLUNK_FAILOVER_HOST, SPLUNK_FAILOVER_TOKEN, SPLUNK_FAILOVER_TOKEN_FILE, SPLUNK_FALLBACK_INDEX,
     SPLUNK_HOST, SPLUNK_TOKEN, SPLUNK_TOKEN_FILE,
 };
 use super::source::identity;
-use crate::hec::{Compression, FailoverConfig, ResponseMode, TokenSource};
+use crate::hec::{AckConfig, AckMode, Compression, FailoverConfig, ResponseMode, TokenSource};
 use crate::nozzle::encode::Oversize;
 use crate::tls::{ClientTls, Verification};
 
@@ -56,6 +56,8 @@ pub struct HecConfig {
     pub retries: Option<u32>,
     /// What counts as success.
     pub response: ResponseMode,
+    /// Whether indexers have to confirm what the HEC took.
+    pub acks: AckConfig,
     /// Whether events are printed instead of sent.
     pub debug: bool,
 }
@@ -90,6 +92,7 @@ impl HecConfig {
         let retries = read_retries(reader);
         let modes = [("strict", ResponseMode::Strict), ("lenient", ResponseMode::Lenient)];
         let response = reader.value(&HEC_RESPONSE, parse::choice(&modes));
+        let acks = read_acks(reader);
         let debug = reader.value(&DEBUG, parse::boolean);
         if debug == Some(true) {
             reader.warn(&DEBUG, "events are printed, nothing is sent to Splunk");
@@ -110,6 +113,7 @@ impl HecConfig {
             timeout: timeout?,
             retries: retries?,
             response: response?,
+            acks: acks?,
             debug: debug?,
         })
     }
@@ -163,6 +167,17 @@ fn read_dead_letters(reader: &mut Reader) -> Option<Option<DeadLetterConfig>> {
         reader.warn(&DEAD_LETTER_MAX_BYTES, "has no effect without DEAD_LETTER_DIR");
     }
     Some(folder.map(|folder| DeadLetterConfig { folder, max_bytes }))
+}
+
+fn read_acks(reader: &mut Reader) -> Option<AckConfig> {
+    let modes = [("auto", AckMode::Auto), ("required", AckMode::Required), ("off", AckMode::Off)];
+    let mode = reader.value(&HEC_ACK, parse::choice(&modes));
+    let timeout = reader.value(&HEC_ACK_TIMEOUT, parse::duration);
+    let (mode, timeout) = (mode?, timeout?);
+    if mode == AckMode::Off && reader.is_given(&HEC_ACK_TIMEOUT) {
+        reader.warn(&HEC_ACK_TIMEOUT, "has no effect: HEC_ACK is off");
+    }
+    Some(AckConfig { mode, timeout, ..AckConfig::default() })
 }
 
 fn read_tls(reader: &mut Reader) -> Option<ClientTls> {

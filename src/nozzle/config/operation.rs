@@ -80,7 +80,8 @@ fn filter(setting: &Setting, text: &str) -> Parsed<String> {
         matches!(directive.as_str(), "off" | "error" | "warn" | "info" | "debug" | "trace")
             || directive.contains('=')
     });
-    if directives_fit && EnvFilter::try_new(text).is_ok() {
+    // Some texts beyond ASCII make the library panic.
+    if directives_fit && text.is_ascii() && EnvFilter::try_new(text).is_ok() {
         Ok(text.to_owned())
     } else {
         Err(setting.kind.form().into_owned())

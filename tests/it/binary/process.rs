@@ -254,11 +254,13 @@ impl Ledger {
     /// Both lines balance, by our own sum, and nothing is held.
     fn check(&self) {
         assert_eq!((self.count("parked"), self.count("batched"), self.count("events/batched")), (0, 0, 0));
-        let out = self.count("delivered")
+        let out = ["delivered", "unconfirmed", "spooled"].map(|row| self.count(row)).iter().sum::<u64>()
             + ["filtered", "dropped", "rejected"].map(|kind| self.sum(kind)).iter().sum::<u64>();
-        assert_eq!(self.count("received"), out, "{self:?}");
-        let events = ["delivered", "dropped", "rejected"].map(|kind| self.count(&format!("events/{kind}")));
-        assert_eq!(self.count("events/written"), events.iter().sum::<u64>(), "{self:?}");
+        assert_eq!(self.count("received") + self.count("recovered_from_spool"), out, "{self:?}");
+        let events = ["delivered", "unconfirmed", "dropped", "rejected", "spooled"]
+            .map(|kind| self.count(&format!("events/{kind}")));
+        let came = self.count("events/written") + self.count("events/recovered_from_spool");
+        assert_eq!(came, events.iter().sum::<u64>(), "{self:?}");
         let dropped = self.own["dropped"].as_object().expect("reasons").values();
         let dropped: u64 = dropped.map(|n| n.as_u64().expect("a count")).sum();
         let own = |name: &str| self.own[name].as_u64().expect("a count");

@@ -49,13 +49,16 @@ fn check(ledger: &Snapshot) {
 }
 
 impl Verdict {
-    /// What the nozzles say was delivered is what was indexed: exactly so when no reply was lost.
+    /// What the nozzles say was delivered, confirmed or not, is what was indexed: exactly so when no reply was lost,
+    /// and nothing sent again for want of an ack.
     fn compare(&self) {
-        let delivered: u64 = self.nozzles.iter().map(|nozzle| nozzle.ledger.events.delivered).sum();
+        let events = |nozzle: &Status| nozzle.ledger.events.delivered + nozzle.ledger.events.unconfirmed;
+        let delivered: u64 = self.nozzles.iter().map(events).sum();
         let indexed = self.hec.ledger.events;
         assert!(indexed >= delivered, "{delivered} are said to be delivered, {indexed} are indexed");
         let in_doubt = |nozzle: &Status| {
-            nozzle.hec.counters.ambiguous_resends > 0 || nozzle.ledger.dropped.contains_key("shutdown")
+            let resends = nozzle.hec.counters.ambiguous_resends + nozzle.hec.acks.counters.batches_resent;
+            resends > 0 || nozzle.ledger.dropped.contains_key("shutdown")
         };
         if !self.nozzles.iter().any(in_doubt) {
             assert_eq!(indexed, delivered, "indexed, delivered");

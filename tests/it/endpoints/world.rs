@@ -157,7 +157,7 @@ impl Sender {
     }
 }
 
-fn batch(numbers: Range<u64>) -> Batch {
+pub(super) fn batch(numbers: Range<u64>) -> Batch {
     let mut batch = Batch::new("main".into(), 1024);
     for number in numbers {
         batch.buffer().extend_from_slice(format!("{{\"event\":\"seq={number:09}\"}}\n").as_bytes());

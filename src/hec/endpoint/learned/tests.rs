@@ -21,7 +21,7 @@ fn reply(status: u16, body: &str) -> Exchange {
 }
 
 fn sent(channel: Option<Uuid>) -> Sent {
-    Sent { number: 0, channel }
+    Sent { number: 0, channel, by_lane: false }
 }
 
 const ACCEPTED: Disposition = Disposition::Accepted(Pace::Steady);
@@ -92,7 +92,7 @@ fn a_single_event_is_only_judged_by_others_than_hec_after_something_was_taken() 
         let mut learned = Learned::new(Compression::Gzip, "here".to_owned());
         let page = reply(status, "<html>");
         let mut post = |disposition, exchange: &Exchange, request: &Request| {
-            let sent = learned.send();
+            let sent = learned.send(false);
             learned.take_in(disposition, exchange, request, sent, Instant::now())
         };
         let two = request(2, 100_000, Compression::None, Form::Usual);
@@ -101,18 +101,18 @@ fn a_single_event_is_only_judged_by_others_than_hec_after_something_was_taken() 
         post(ACCEPTED, &reply(200, r#"{"code":0}"#), &plain());
         assert_eq!(post(refused, &page, &plain()), hold(status), "the batch is new");
         // Sent before the first refusal, though its reply comes after.
-        let early = learned.send();
+        let early = learned.send(false);
         let doubted = Request { doubted: Some(learned.next_number()), ..plain() };
         learned.take_in(ACCEPTED, &reply(200, r#"{"code":0}"#), &plain(), early, Instant::now());
-        let again = learned.send();
+        let again = learned.send(false);
         assert_eq!(
             learned.take_in(refused, &page, &doubted, again, Instant::now()),
             hold(status),
             "{status}"
         );
-        let late = learned.send();
+        let late = learned.send(false);
         learned.take_in(ACCEPTED, &reply(200, r#"{"code":0}"#), &plain(), late, Instant::now());
-        let last = learned.send();
+        let last = learned.send(false);
         assert_eq!(learned.take_in(refused, &page, &doubted, last, Instant::now()), refused, "{status}");
     }
 }
