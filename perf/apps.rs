@@ -5,7 +5,8 @@
 //! runs of different size: the allocator takes some 40 MB in advance.
 #![allow(clippy::print_stdout, reason = "the table is the product")]
 
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use firehose_nozzle::proxy::ProxySettings;
 use firehose_nozzle::sim::foundation::{self as sim, App, FoundationConfig, Organization, Space, Transport};
 use firehose_nozzle::task::Tasks;
 use firehose_nozzle::tls::{self, ClientTls};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use firehose_nozzle_perf::machine::{cpu_seconds, present_memory_mb};
 use tokio_util::sync::CancellationToken;
 
 // As the nozzle has it.
@@ -30,8 +31,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const APPS_DEFAULT: usize = 50_000;
 const APPS_PER_SPACE: usize = 20;
 const SPACES_PER_ORGANIZATION: usize = 5;
-/// Clock ticks a second in `/proc/self/stat`, the same on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -79,16 +78,23 @@ async fn serve(apps: usize) -> anyhow::Result<()> {
 
 async fn measure(apps: usize) -> anyhow::Result<()> {
     tls::install_provider();
-    let mut server = tokio::process::Command::new(std::env::current_exe()?)
-        .args(["serve", &apps.to_string()])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let output = server.stdout.take().context("piped")?;
-    let mut lines = BufReader::new(output).lines();
-    let url = lines.next_line().await?.context("the server tells its address")?;
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut server = Server(command.args(["serve", &apps.to_string()]).stdout(Stdio::piped()).spawn()?);
+    let mut lines = BufReader::new(server.0.stdout.take().context("piped")?).lines();
+    let url = lines.next().context("the server tells its address")??;
     let directory = tempfile::tempdir()?;
     rows(apps, &url, &directory.path().join("cache.db")).await
+}
+
+/// The other process; it does not outlive this one.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error says that it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn settings(file: &std::path::Path) -> Settings {
@@ -146,11 +152,11 @@ async fn rows(apps: usize, url: &str, file: &std::path::Path) -> anyhow::Result<
     let stats = until(&metadata, |stats| stats.list.passes == 1).await?;
     let listed = Usage::now()?;
     println!(
-        "start: {apps} apps after {:.1} s, {} calls, {:.2} s of CPU, {} MB",
+        "start: {apps} apps after {:.1} s, {} calls, {:.2} s of CPU, {:.0} MB",
         began.elapsed().as_secs_f64(),
         stats.calls.total(),
         listed.cpu - before.cpu,
-        listed.rss >> 20,
+        listed.memory_mb,
     );
     let wrong = (0..apps)
         .filter(|&n| match metadata.lookup(&app_guid(n)) {
@@ -159,12 +165,12 @@ async fn rows(apps: usize, url: &str, file: &std::path::Path) -> anyhow::Result<
         })
         .count();
     let asked = Usage::now()?;
-    println!("all of them asked for: {wrong} wrong, {} MB", asked.rss >> 20);
+    println!("all of them asked for: {wrong} wrong, {:.0} MB", asked.memory_mb);
 
     let workers = Workers::start(&metadata, apps);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let filled = Usage::now()?;
-    println!("two workers that know all: {} MB", filled.rss >> 20);
+    println!("two workers that know all: {:.0} MB", filled.memory_mb);
     let quiet = workers.rate(Duration::from_secs(4)).await?;
     until(&metadata, |stats| stats.list.running && stats.list.passes == 1).await?;
     let busy = workers.rate(Duration::from_secs(10)).await?;
@@ -177,10 +183,10 @@ async fn rows(apps: usize, url: &str, file: &std::path::Path) -> anyhow::Result<
     until(&metadata, |stats| stats.list.passes == 3).await?;
     let (end, took) = (Usage::now()?, began.elapsed().as_secs_f64());
     println!(
-        "listed again in {took:.0} s, {:.2} s of CPU ({:.1} % of one); {} MB more memory than before",
+        "listed again in {took:.0} s, {:.2} s of CPU ({:.1} % of one); {:.0} MB more memory than before",
         end.cpu - start.cpu,
         100.0 * (end.cpu - start.cpu) / took,
-        (end.rss.saturating_sub(filled.rss)) >> 20,
+        end.memory_mb - filled.memory_mb,
     );
     restart(apps, url, file, metadata, cancel, tasks).await
 }
@@ -256,19 +262,14 @@ impl Workers {
 
 /// What this process has used.
 struct Usage {
+    /// Seconds.
     cpu: f64,
-    rss: u64,
+    memory_mb: f64,
 }
 
 impl Usage {
     fn now() -> anyhow::Result<Self> {
-        let stat = std::fs::read_to_string("/proc/self/stat")?;
-        let after_name = stat.rsplit_once(") ").context("stat")?.1;
-        let fields: Vec<_> = after_name.split(' ').collect();
-        let ticks = |at: usize| -> anyhow::Result<f64> { Ok(fields.get(at).context("stat")?.parse()?) };
-        let status = std::fs::read_to_string("/proc/self/status")?;
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        let kib: u64 = rss.trim().trim_end_matches(" kB").trim().parse()?;
-        Ok(Self { cpu: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND, rss: kib << 10 })
+        let pid = std::process::id();
+        Ok(Self { cpu: cpu_seconds(pid)?, memory_mb: present_memory_mb(pid)? })
     }
 }

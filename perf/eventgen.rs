@@ -13,39 +13,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use firehose_nozzle::sim::hec::{HecServer, HecServerConfig, Token};
+use firehose_nozzle_perf::five_tokens::{self, TOKENS};
+use firehose_nozzle_perf::machine::{children_cpu_seconds, peak_memory_mb};
 use tokio::task::spawn_blocking;
 
 const HEC_TOKEN: &str = "11111111-2222-3333-4444-555555555555";
-/// Clock ticks a second in `/proc/self/stat`, the same on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What is measured: a name, the stanzas, and whether it needs a HEC.
 struct Row {
     name: &'static str,
     conf: &'static str,
 }
-
-/// 185 bytes; five tokens put something else into each.
-const FIVE_TOKENS: &str = "2024-01-15 12:00:00 INFO src=10.0.0.1 bytes=12345 user=somebody \
-    request=aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee path=/api/v1/orders/list status=200 agent=\"Mozilla/5.0 (X11; Linux) eg/1.0\"\n";
-
-const TOKENS: &str = r"
-token.0.token = ^\S+ \S+
-token.0.replacementType = timestamp
-token.0.replacement = %Y-%m-%d %H:%M:%S
-token.1.token = src=(\S+)
-token.1.replacementType = random
-token.1.replacement = ipv4
-token.2.token = bytes=(\d+)
-token.2.replacementType = random
-token.2.replacement = integer[10000:99999]
-token.3.token = user=(\w+)
-token.3.replacementType = file
-token.3.replacement = users.list
-token.4.token = request=(\S+)
-token.4.replacementType = random
-token.4.replacement = guid
-";
 
 const ROWS: [Row; 6] = [
     Row { name: "windbag → devnull", conf: "[windbag]\ngenerator = windbag\noutputMode = devnull\n" },
@@ -177,11 +155,9 @@ fn prepare(row: &Row, directory: &Path, hec: &HecServer) -> anyhow::Result<()> {
     let demand = "[global]\nsampleDir = .\ncount = 1000000\ninterval = 0.001\n";
     let conf = row.conf.replace("{{TOKENS}}", TOKENS).replace("{{SERVERS}}", &servers);
     fs::write(directory.join("eventgen.conf"), format!("{demand}{conf}"))?;
-    fs::write(directory.join("five.log"), FIVE_TOKENS)?;
-    fs::write(directory.join("replay.log"), FIVE_TOKENS.repeat(100_000))?;
-    let users: String = (0..1000).map(|number| format!("user{number:04}\n")).collect();
-    fs::write(directory.join("users.list"), users)?;
-    Ok(())
+    fs::write(directory.join("five.log"), five_tokens::LINE)?;
+    fs::write(directory.join("replay.log"), five_tokens::LINE.repeat(100_000))?;
+    Ok(five_tokens::write_users(directory)?)
 }
 
 /// Events and bytes of the last line of a report: `1,234 events (5.6 MB) in …`.
@@ -199,21 +175,4 @@ fn totals(report: &str) -> anyhow::Result<(f64, f64)> {
         _ => 1e12,
     };
     Ok((events.replace(',', "").parse()?, number.parse::<f64>()? * factor))
-}
-
-/// CPU time of the children that have ended.
-fn children_cpu_seconds() -> anyhow::Result<f64> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    // The name in parentheses may hold anything; the numbers come after it.
-    let fields: Vec<&str> = stat.rsplit_once(") ").context("stat")?.1.split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("stat");
-    Ok((ticks(13)? + ticks(14)?) / TICKS_PER_SECOND)
-}
-
-/// The most memory a process has had.
-fn peak_memory_mb(pid: u32) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("VmHWM")?;
-    let kb: f64 = line.split_whitespace().nth(1).context("VmHWM")?.parse()?;
-    Ok(kb / 1000.0)
 }

@@ -18,6 +18,7 @@ use firehose_nozzle::eventgen::config::SampleConfig;
 use firehose_nozzle::eventgen::event::Batch;
 use firehose_nozzle::eventgen::plugin::{Amount, Part, Registry};
 use firehose_nozzle::eventgen::{generator, rater};
+use firehose_nozzle_perf::five_tokens;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,22 +38,7 @@ end_count = 1000000
 [plain.txt]
 sampletype = raw
 [five.txt]
-token.0.token = ^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d
-token.0.replacementType = timestamp
-token.0.replacement = %Y-%m-%d %H:%M:%S
-token.1.token = src=(\S+)
-token.1.replacementType = random
-token.1.replacement = ipv4
-token.2.token = bytes=(\d+)
-token.2.replacementType = random
-token.2.replacement = integer[100:100000]
-token.3.token = user=(\w+)
-token.3.replacementType = file
-token.3.replacement = users.list
-token.4.token = ##id##
-token.4.replacementType = random
-token.4.replacement = guid
-[volume.txt]
+{{TOKENS}}[volume.txt]
 perDayVolume = 100
 token.0.token = ##id##
 token.0.replacementType = random
@@ -71,9 +57,10 @@ token.0.replacementType = replaytimestamp
 token.0.replacement = %Y-%m-%d %H:%M:%S
 "#;
 
-/// 185 bytes with the values in.
-const LINE: &str = "2012-09-14 16:30:20 INFO src=10.0.0.1 bytes=12345 user=somebody id=##id## n=##n## \
-                    path=/an/ordinary/path/of/some/length status=200 agent=curl/8.5.0 ok\n";
+/// The line of the five tokens, and what the tokens of other samples match.
+fn line() -> String {
+    five_tokens::LINE.replace("agent=", "id=##id## n=##n## agent=")
+}
 
 fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -103,11 +90,11 @@ fn main() -> anyhow::Result<()> {
 fn write_files(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir(folder.join("samples"))?;
     fs::create_dir(folder.join("default"))?;
-    fs::write(folder.join("default/eventgen.conf"), CONF)?;
-    let users: String = (0..1000).map(|number| format!("user{number:03}\n")).collect();
-    fs::write(folder.join("users.list"), users)?;
+    fs::write(folder.join("default/eventgen.conf"), CONF.replace("{{TOKENS}}", five_tokens::TOKENS))?;
+    five_tokens::write_users(folder)?;
+    let lines = line().repeat(1000);
     for name in ["plain", "five", "volume", "unsettled", "replay"] {
-        fs::write(folder.join(format!("samples/{name}.txt")), LINE.repeat(1000))?;
+        fs::write(folder.join(format!("samples/{name}.txt")), &lines)?;
     }
     Ok(())
 }
@@ -128,7 +115,7 @@ fn measure(sample: &SampleConfig, registry: &Registry) -> anyhow::Result<()> {
     while cpu_time()? - start < MEASURED {
         batch.clear();
         let amount = match sample.per_day_volume {
-            Some(_) => Amount::Bytes(PART_EVENTS * LINE.len() as u64),
+            Some(_) => Amount::Bytes(PART_EVENTS * line().len() as u64),
             None => Amount::Events(PART_EVENTS),
         };
         let earliest = UnixNanos(1_705_320_000_000_000_000);

@@ -1,275 +1,203 @@
-//! Measures the nozzle as a process of its own: events/s, CPU time per event, memory, loss.
-//!
-//! The simulated foundation and Splunk run in this process, so their CPU time is not the nozzle's,
-//! but they share the machine: on few cores they limit the rate, not the CPU time per event.
-#![allow(clippy::print_stdout, reason = "the table is the product")]
+//! `perf/run`: measures the nozzle between a simulated foundation and a simulated Splunk. All three are
+//! processes of their own; see the library.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tables are the product")]
 
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Program, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use firehose_nozzle::sim::foundation::{Connected, Foundation, FoundationConfig, RLP_SERVER_NAME, Transport};
-use firehose_nozzle::sim::hec::{
-    ClientCertificates, HecServer, HecServerConfig, LedgerMode, ServerTls, TlsVersions, Token,
-};
-use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, LoadReport, Mix};
-use firehose_nozzle::tls;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, interval, timeout};
-use tokio_util::sync::CancellationToken;
+use clap::ArgMatches;
+use firehose_nozzle_perf::load::Run;
+use firehose_nozzle_perf::plan::{self, Rate, Scenario, Section};
+use firehose_nozzle_perf::plot::{self, Bar, Whose};
+use firehose_nozzle_perf::published::GO;
+use firehose_nozzle_perf::report;
+use firehose_nozzle_perf::row::{self, Row};
+use firehose_nozzle_perf::search::search;
+use firehose_nozzle_perf::trial::{Ceilings, Setup};
+use firehose_nozzle_perf::{blaster, load, null, sink};
 
-const HEC_TOKEN: &str = "11111111-2222-3333-4444-555555555555";
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long anything may take that is no part of the measurement.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Where the tables of the document are.
+const DOCUMENT: &str = "docs/sizing.md";
+const PICTURE: &str = "docs/sizing.svg";
+/// How long a measurement takes, unless something else is asked for.
+const SECONDS: u64 = 5;
 
-/// Clock ticks a second in `/proc/PID/stat`, the same on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    if let (Some(helper), Some(with)) = (arguments.next(), arguments.next()) {
+        match helper.as_str() {
+            "load" => return load::main(&with),
+            "hec" => return sink::main(&with),
+            "null" => return null::main(&with),
+            "blast" => return blaster::main(&with),
+            _ => {}
+        }
+    }
+    let matches = plan::command().get_matches();
+    let sections = if matches.get_flag("docs") { plan::docs() } else { vec![plan::matrix(&matches)?] };
+    let mut bench = Bench::new(&matches)?;
+    let rows = bench.all(&sections)?;
+    bench.write(&sections, &rows)?;
+    if matches.get_flag("docs") {
+        write_document(&sections, &rows)?;
+    }
+    ensure!(bench.failed == 0, "{} rows could not be measured", bench.failed);
+    Ok(())
+}
 
-/// What one row is measured with.
-#[derive(Clone, Debug)]
-struct Scenario {
-    source: String,
-    gzip: bool,
-    tls: bool,
-    rate: u64,
-    seconds: u64,
-    payload: usize,
-    json_percent: u8,
+struct Bench {
     nozzle: PathBuf,
+    seconds: f64,
+    repeat: u64,
+    ceilings: Option<Ceilings>,
+    out: PathBuf,
+    /// Rows that could not be measured.
+    failed: usize,
 }
 
-fn command() -> Command {
-    let number = |name: &'static str, default: &'static str, help: &'static str| {
-        Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u64)).help(help)
-    };
-    Command::new("perf")
-        .about("Measures the nozzle between a simulated foundation and a simulated Splunk")
-        .arg(number("seconds", "10", "how long each row is measured"))
-        .arg(number("rate", "20000", "envelopes per second; 0: as fast as they are read"))
-        .arg(number("payload", "256", "usual bytes of a log line"))
-        .arg(number("json", "0", "log lines that are JSON, in percent"))
-        .arg(
-            Arg::new("source")
-                .long("source")
-                .value_parser(["grpc", "gateway", "firehose"])
-                .help("only this source"),
-        )
-        .arg(Arg::new("gzip").long("gzip").action(ArgAction::SetTrue).help("compress (the nozzle's default)"))
-        .arg(
-            Arg::new("no-tls")
-                .long("no-tls")
-                .action(ArgAction::SetTrue)
-                .help("no TLS, where there can be none"),
-        )
-        .arg(Arg::new("nozzle").long("nozzle").help("the binary to measure; default: beside this one"))
-}
-
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    tls::install_provider();
-    let matches = command().get_matches();
-    let sources = match matches.get_one::<String>("source") {
-        Some(source) => vec![source.clone()],
-        None => ["grpc", "gateway", "firehose"].map(str::to_owned).to_vec(),
-    };
-    println!(
-        "| source | TLS | gzip | payload | events/s | HEC MB/s | CPU µs/event | CPU % | memory MB | lost |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    for source in sources {
-        let scenario = scenario(&matches, source)?;
-        println!("{}", measure(&scenario).await?);
+impl Bench {
+    fn new(matches: &ArgMatches) -> anyhow::Result<Self> {
+        let number = |name: &str, usual| matches.get_one::<u64>(name).copied().unwrap_or(usual);
+        let beside = std::env::current_exe()?.with_file_name("nozzle");
+        let seconds = number("seconds", SECONDS) as f64;
+        let out = matches.get_one::<String>("out").map_or("target/sizing/run", String::as_str);
+        Ok(Self {
+            nozzle: matches.get_one::<String>("nozzle").map_or(beside, PathBuf::from),
+            seconds,
+            repeat: number("repeat", 1),
+            ceilings: (!matches.get_flag("no-ceilings")).then(|| Ceilings::new((seconds / 3.0).max(1.0))),
+            out: out.into(),
+            failed: 0,
+        })
     }
-    Ok(())
-}
 
-fn scenario(matches: &ArgMatches, source: String) -> anyhow::Result<Scenario> {
-    let number = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or_default();
-    let beside = std::env::current_exe()?.parent().map(|path| path.join("nozzle"));
-    Ok(Scenario {
-        source,
-        gzip: matches.get_flag("gzip"),
-        tls: !matches.get_flag("no-tls"),
-        rate: number("rate"),
-        seconds: number("seconds").max(1),
-        payload: usize::try_from(number("payload"))?,
-        json_percent: u8::try_from(number("json").min(100))?,
-        nozzle: match matches.get_one::<String>("nozzle") {
-            Some(path) => path.into(),
-            None => beside.context("where the nozzle is")?,
-        },
-    })
-}
-
-/// Runs one scenario; gives a row of the table.
-async fn measure(scenario: &Scenario) -> anyhow::Result<String> {
-    let transport = if scenario.tls { Transport::Tls } else { Transport::Plain };
-    let foundation = Foundation::start(FoundationConfig { transport, ..FoundationConfig::default() }).await?;
-    let hec = start_hec(scenario, &foundation).await?;
-    let load = Load::new(LoadConfig {
-        events_per_second: scenario.rate,
-        apps: 200,
-        mix: Mix::logs(),
-        payload_bytes: scenario.payload,
-        json_percent: scenario.json_percent,
-        limit: Limit::Time(Duration::from_secs(scenario.seconds)),
-        ..LoadConfig::default()
-    });
-    load.register(foundation.capi());
-    let certificates = tempfile::tempdir()?;
-    let nozzle = start_nozzle(scenario, &foundation, &hec, certificates.path())?;
-    let pid = nozzle.0.id();
-    let streams = |connected: &Connected| connected.rlp + connected.gateway + connected.firehose >= 2;
-    foundation.wait_connected(PATIENCE, streams).await.context("the nozzle did not subscribe")?;
-
-    let (before, started) = (cpu_seconds(pid)?, Instant::now());
-    let sent = load.run(&foundation, &CancellationToken::new()).await;
-    let arrived = wait_for_events(&hec, sent.published.total()).await;
-    let (cpu, elapsed) = (cpu_seconds(pid)? - before, started.elapsed().as_secs_f64());
-    let memory = peak_memory_mb(pid)?;
-    end(nozzle).await?;
-    let bytes = hec.snapshot().ledger.event_bytes;
-    foundation.stop().await;
-    hec.stop().await;
-    Ok(row(scenario, &sent, arrived, bytes, cpu, elapsed, memory))
-}
-
-#[allow(clippy::too_many_arguments, reason = "the columns of a row")]
-fn row(
-    scenario: &Scenario,
-    sent: &LoadReport,
-    arrived: u64,
-    bytes: u64,
-    cpu: f64,
-    elapsed: f64,
-    memory: f64,
-) -> String {
-    let yes = |flag| if flag { "yes" } else { "no" };
-    format!(
-        "| {} | {} | {} | {} | {:.0} | {:.1} | {:.2} | {:.0} | {memory:.0} | {} |",
-        scenario.source,
-        yes(scenario.tls),
-        yes(scenario.gzip),
-        scenario.payload,
-        arrived as f64 / elapsed,
-        bytes as f64 / elapsed / 1e6,
-        cpu * 1e6 / arrived.max(1) as f64,
-        cpu / elapsed * 100.0,
-        sent.published.total().saturating_sub(arrived),
-    )
-}
-
-async fn start_hec(scenario: &Scenario, foundation: &Foundation) -> anyhow::Result<HecServer> {
-    // Counting only: a server that parsed every event would cost more than the nozzle.
-    let mut config = HecServerConfig::new(vec![Token::new("perf", HEC_TOKEN)]).with_ledger(LedgerMode::Count);
-    if scenario.tls {
-        let leaf = foundation.authority().server(&["localhost", "127.0.0.1"])?;
-        let clients = ClientCertificates::NotAsked;
-        config =
-            config.with_tls(ServerTls::from_pem(&leaf.cert_pem, &leaf.key_pem, clients, TlsVersions::All)?);
-    }
-    Ok(HecServer::start(config).await?)
-}
-
-fn start_nozzle(
-    scenario: &Scenario,
-    foundation: &Foundation,
-    hec: &HecServer,
-    directory: &Path,
-) -> anyhow::Result<Nozzle> {
-    ensure!(scenario.nozzle.exists(), "{} is not there: cargo build --release", scenario.nozzle.display());
-    let files = foundation.write_certificates(directory)?;
-    let mut command = Program::new(&scenario.nozzle);
-    command
-        .env_clear()
-        .env("API_ENDPOINT", foundation.api_url())
-        .env("CF_CA_FILE", &files.ca_file)
-        .env("CLIENT_ID", "nozzle")
-        .env("CLIENT_SECRET", "nozzle-secret")
-        .env("SPLUNK_HOST", hec.url())
-        .env("SPLUNK_CA_FILE", &files.ca_file)
-        .env("SPLUNK_TOKEN", HEC_TOKEN)
-        .env("SPLUNK_INDEX", "main")
-        .env("EVENTS", "LogMessage")
-        .env("ADD_APP_INFO", "AppName,OrgName,OrgGuid,SpaceName,SpaceGuid")
-        .env("USE_ENV_VAR_FOR_SPLUNK_INDEX", "false")
-        .env("BOLTDB_PATH", "off")
-        .env("HEC_COMPRESSION", if scenario.gzip { "gzip" } else { "off" })
-        .env("LOGGREGATOR_SOURCE", &scenario.source)
-        .env("LOG_LEVEL", "warn");
-    if scenario.source == "grpc" {
-        command
-            .env("RLP_ADDRESS", foundation.rlp_address().to_string())
-            .env("RLP_SERVER_NAME", RLP_SERVER_NAME)
-            .env("RLP_CA_FILE", &files.ca_file)
-            .env("RLP_CERT_FILE", &files.identity.cert_file)
-            .env("RLP_KEY_FILE", &files.identity.key_file);
-    }
-    command.stdout(Stdio::inherit()).spawn().map(Nozzle).context("the nozzle cannot be started")
-}
-
-/// The process that is measured; it does not outlive this.
-struct Nozzle(Child);
-
-impl Drop for Nozzle {
-    fn drop(&mut self) {
-        // An error says that it has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits until all events have arrived, or none has for a while; gives how many have.
-async fn wait_for_events(hec: &HecServer, wanted: u64) -> u64 {
-    let mut looks = interval(Duration::from_millis(10));
-    let (mut seen, mut since) = (0, Instant::now());
-    loop {
-        looks.tick().await;
-        let now = hec.snapshot().ledger.events;
-        if now > seen {
-            (seen, since) = (now, Instant::now());
+    /// Measures everything; each row is on disk as soon as it is known.
+    fn all(&mut self, sections: &[Section]) -> anyhow::Result<Vec<Row>> {
+        let total: usize = sections.iter().map(|section| section.scenarios.len()).sum();
+        if let Some(folder) = self.out.parent() {
+            fs::create_dir_all(folder)?;
         }
-        if now >= wanted || since.elapsed() > Duration::from_secs(5) {
-            return now;
+        let path = self.out.with_extension("jsonl");
+        let mut file = File::create(&path).with_context(|| path.display().to_string())?;
+        let mut rows = Vec::new();
+        for section in sections {
+            for scenario in &section.scenarios {
+                let row = match self.row(section.name, scenario) {
+                    Ok(row) => row,
+                    Err(error) => {
+                        eprintln!("not measured: {scenario:?}: {error:#}");
+                        self.failed += 1;
+                        continue;
+                    }
+                };
+                writeln!(file, "{}", serde_json::to_string(&row)?)?;
+                eprintln!(
+                    "{}/{total} {} {} {}: {} events/s, {:.2} µs/event, {} lost{}",
+                    rows.len() + 1,
+                    scenario.source,
+                    scenario.wire(),
+                    scenario.lines,
+                    report::grouped(row.outcome.events_per_second()),
+                    row.outcome.micros(),
+                    row.outcome.lost(),
+                    if row.is_noisy() { " (noisy)" } else { "" },
+                );
+                rows.push(row);
+            }
         }
+        Ok(rows)
+    }
+
+    fn row(&mut self, section: &str, scenario: &Scenario) -> anyhow::Result<Row> {
+        let (load_ceiling, hec_ceiling) = match &mut self.ceilings {
+            Some(ceilings) => (Some(ceilings.load(scenario)?), Some(ceilings.hec(scenario)?)),
+            None => (None, None),
+        };
+        let mut setup = Setup::start(scenario, &self.nozzle)?;
+        let connected_ms = setup.connected.as_secs_f64() * 1e3;
+        let (mut outcomes, mut is_confirmed, mut beyond) = (Vec::new(), None, None);
+        for _ in 0..self.repeat {
+            let rate = match scenario.rate {
+                Rate::Max => 0,
+                Rate::Fixed(rate) => rate,
+                Rate::Search => {
+                    let found = search(&mut setup, self.seconds)?;
+                    outcomes.push(found.best);
+                    (is_confirmed, beyond) = (Some(found.is_confirmed), Some(found.beyond));
+                    continue;
+                }
+            };
+            outcomes.push(setup.trial(Run { rate, seconds: self.seconds })?);
+        }
+        setup.end()?;
+        let Some((outcome, spread)) = row::median(outcomes) else { bail!("nothing was measured") };
+        Ok(Row {
+            section: section.to_owned(),
+            scenario: *scenario,
+            outcome,
+            connected_ms,
+            load_ceiling,
+            hec_ceiling,
+            limit: row::limit(scenario.rate, &outcome, load_ceiling, hec_ceiling),
+            spread,
+            is_confirmed,
+            beyond,
+        })
+    }
+
+    fn write(&self, sections: &[Section], rows: &[Row]) -> anyhow::Result<()> {
+        let mut text = report::machine_line(rows);
+        for section in sections {
+            text += &format!("\n## {}\n\n{}", section.name, report::markdown(&of(rows, section)));
+        }
+        fs::write(self.out.with_extension("md"), &text)?;
+        fs::write(self.out.with_extension("svg"), picture("The nozzle", rows))?;
+        println!("{text}");
+        eprintln!("written: {}.jsonl, .md, .svg", self.out.display());
+        Ok(())
     }
 }
 
-async fn end(mut nozzle: Nozzle) -> anyhow::Result<()> {
-    let pid = nozzle.0.id();
-    ensure!(signal("TERM", pid)?, "the nozzle cannot be told to end");
-    let mut wait = spawn_blocking(move || nozzle.0.wait());
-    match timeout(PATIENCE, &mut wait).await {
-        Ok(status) => ensure!(status??.success(), "the nozzle ended badly"),
-        Err(_) => {
-            signal("KILL", pid)?;
-            let _ = wait.await;
-            bail!("the nozzle did not end within {PATIENCE:?}");
+fn of(rows: &[Row], section: &Section) -> Vec<Row> {
+    rows.iter().filter(|row| row.section == section.name).cloned().collect()
+}
+
+fn write_document(sections: &[Section], rows: &[Row]) -> anyhow::Result<()> {
+    let path = Path::new(DOCUMENT);
+    report::replace(path, "machine", &report::machine_line(rows))?;
+    for section in sections {
+        let rows = of(rows, section);
+        report::replace(path, section.name, &report::markdown(&rows))?;
+        match section.name {
+            "published" => report::replace(path, "comparison", &report::comparison(&rows))?,
+            "cost" => fs::write(PICTURE, picture("Log lines of 256 bytes, names of 200 apps", &rows))?,
+            _ => {}
         }
     }
     Ok(())
 }
 
-fn signal(name: &str, pid: u32) -> anyhow::Result<bool> {
-    Ok(Program::new("kill").args(["-s", name, &pid.to_string()]).status()?.success())
-}
-
-/// CPU time of a process so far, its threads and the kernel on its behalf.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold anything; the numbers come after it.
-    let fields: Vec<&str> = stat.rsplit_once(") ").context("stat")?.1.split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("stat");
-    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
-}
-
-/// The most memory a process has had.
-fn peak_memory_mb(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("VmHWM")?;
-    let kb: f64 = line.split_whitespace().nth(1).context("VmHWM")?.parse()?;
-    Ok(kb / 1000.0)
+/// The rows as bars, and the Go nozzle's where there are lines of the same kind.
+fn picture(title: &str, rows: &[Row]) -> String {
+    let varying = report::varying(rows);
+    let mut bars: Vec<Bar> = (rows.iter())
+        .map(|row| Bar {
+            label: report::label(row, &varying),
+            micros: row.outcome.micros(),
+            events_per_second: Some(row.outcome.events_per_second()),
+            whose: if row.is_noisy() { Whose::Noisy } else { Whose::Ours },
+        })
+        .collect();
+    for go in GO.iter().filter(|go| rows.iter().any(|row| row.scenario.lines == go.lines)) {
+        for (name, micros) in [("tuned", go.tuned_micros), ("default", go.default_micros)] {
+            let label = format!("Go nozzle, {name}, {}", go.lines);
+            bars.push(Bar { label, micros, events_per_second: None, whose: Whose::Others });
+        }
+    }
+    plot::svg(title, &bars)
 }

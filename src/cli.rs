@@ -13,8 +13,9 @@ use crate::causes::chain;
 use crate::nozzle::app::{App, Report};
 use crate::nozzle::check;
 use crate::nozzle::config::flags::{self, FlagValues};
-use crate::nozzle::config::{Config, Faults, Inputs, render};
+use crate::nozzle::config::{Config, Faults, Inputs, Warning, render};
 use crate::nozzle::demo::{self, DemoOptions, DemoSource};
+use crate::nozzle::own;
 use crate::process::{on_runtime, watch_signals};
 use crate::telemetry::{self, LogFormat, LogTarget};
 use crate::tls;
@@ -41,8 +42,12 @@ pub fn main() -> ExitCode {
         }
     };
     match matches.subcommand() {
-        Some(("check", matches)) => with_config(matches, check_config),
-        Some(("config", matches)) => with_config(matches, |config| {
+        Some(("check", matches)) => with_config(matches, |config, warnings| {
+            print_warnings(&warnings);
+            check_config(config)
+        }),
+        Some(("config", matches)) => with_config(matches, |config, warnings| {
+            print_warnings(&warnings);
             print!("{}", render(config.show()));
             ExitCode::SUCCESS
         }),
@@ -120,16 +125,11 @@ fn parse_demo_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Loads the configuration and goes on with it, or says what is wrong with it.
-#[allow(clippy::print_stderr, reason = "faults go to standard error, before logging is configured")]
-fn with_config(matches: &ArgMatches, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+#[allow(clippy::print_stderr, reason = "faults go to standard error: how to log is not known")]
+fn with_config(matches: &ArgMatches, then: impl FnOnce(Config, Vec<Warning>) -> ExitCode) -> ExitCode {
     let inputs = Inputs::new(FlagValues::from_matches(matches), std::env::vars_os());
     match Config::load(&inputs) {
-        Ok((config, warnings)) => {
-            for warning in warnings {
-                eprintln!("warning: {warning}");
-            }
-            then(config)
-        }
+        Ok((config, warnings)) => then(config, warnings),
         Err(faults) => {
             eprintln!("{faults}");
             ExitCode::from(Faults::EXIT_CODE)
@@ -137,11 +137,24 @@ fn with_config(matches: &ArgMatches, then: impl FnOnce(Config) -> ExitCode) -> E
     }
 }
 
-fn run(config: Config) -> ExitCode {
-    telemetry::init(config.log.format, &config.log.level, LogTarget::Stdout);
+/// Warnings of a command for a person.
+#[allow(clippy::print_stderr, reason = "standard output is for the result")]
+fn print_warnings(warnings: &[Warning]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+fn run(config: Config, warnings: Vec<Warning>) -> ExitCode {
+    let (tap, lines) = config.own.log_index.is_some().then(own::tap).unzip();
+    let tap = tap.map(|tap| -> telemetry::Tap { Box::new(tap) });
+    telemetry::init(config.log.format, &config.log.level, LogTarget::Stdout, tap);
+    for Warning { name, message } in &warnings {
+        tracing::warn!(setting = %name, problem = %message, "look at a setting");
+    }
     let ended = on_runtime("nozzle", async {
         let app = match App::build(config) {
-            Ok(app) => app,
+            Ok(app) => app.with_log(lines),
             Err(error) => return fail(&error),
         };
         let shutdown = CancellationToken::new();
@@ -168,6 +181,7 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 fn conclude(report: &Report) -> ExitCode {
     let ledger = &report.ledger;
     let detail = serde_json::to_string(ledger).unwrap_or_default();
+    let own = serde_json::to_string(&report.own).unwrap_or_default();
     match report.verdict() {
         Ok(()) => {
             tracing::info!(
@@ -175,14 +189,16 @@ fn conclude(report: &Report) -> ExitCode {
                 delivered = ledger.delivered,
                 dropped = ledger.lost(),
                 balanced = true,
-                ledger = detail,
+                ledger.json = %detail,
+                own.json = %own,
                 "stopped"
             );
             ExitCode::SUCCESS
         }
         Err(error) => {
             tracing::error!(
-                ledger = detail,
+                ledger.json = %detail,
+                own.json = %own,
                 error,
                 next_step = "please report this with the log",
                 "stopped with a defect"
@@ -194,7 +210,7 @@ fn conclude(report: &Report) -> ExitCode {
 
 #[allow(clippy::print_stdout, reason = "the result of a check is for a person")]
 fn check_config(config: Config) -> ExitCode {
-    telemetry::init(config.log.format, "off", LogTarget::Stderr);
+    telemetry::init(config.log.format, "off", LogTarget::Stderr, None);
     let mut failed = false;
     let ended = on_runtime(
         "nozzle",
@@ -212,7 +228,7 @@ fn check_config(config: Config) -> ExitCode {
 
 #[allow(clippy::print_stderr, reason = "the demo talks to a person")]
 fn run_demo(matches: &ArgMatches) -> ExitCode {
-    telemetry::init(LogFormat::Text, "warn", LogTarget::Stderr);
+    telemetry::init(LogFormat::Text, "warn", LogTarget::Stderr, None);
     let options = DemoOptions {
         events_per_second: *matches.get_one("events-per-second").unwrap_or(&5000),
         apps: usize::from(*matches.get_one::<u16>("apps").unwrap_or(&20)),

@@ -39,6 +39,7 @@
 //!   (`choice`), how many at once (`concurrency`), and how names are looked up (`resolve`).
 //! - `gate`: closes an endpoint that is away, busy or refuses us, and tries it with one request.
 //! - `indexes`, `reroute`: what becomes of events whose index is refused; [`dead_letter`]: of refused events.
+//! - [`spool`]: batches on disk, for callers with more than memory holds.
 //! - `token`, `tls_files`: what comes from files, and is read again when they change.
 //! - [`ack`]: waiting until indexers confirm what HEC has taken.
 //! - [`backoff`]: how long to wait, and when to give up.
@@ -75,6 +76,7 @@ mod probe;
 mod repair;
 pub mod reply;
 mod reroute;
+pub mod spool;
 pub mod status;
 mod tls_files;
 mod token;

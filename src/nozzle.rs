@@ -15,6 +15,7 @@ pub mod event_type;
 pub mod json;
 pub mod ledger;
 pub mod metadata;
+pub mod own;
 pub mod parking;
 pub mod queue;
 pub mod source;

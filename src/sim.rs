@@ -9,3 +9,4 @@ pub mod hec;
 mod listen;
 pub mod load;
 pub mod wire;
+pub(crate) mod writer;

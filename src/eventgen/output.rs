@@ -30,6 +30,8 @@ mod network;
 mod settings;
 mod stdout;
 
+pub use self::loggregator::given as loggregator_into;
+
 /// Adds every output there is.
 pub fn register(registry: &mut Registry) {
     let files = file::Files::default();

@@ -58,6 +58,14 @@ impl Batch {
         Self { index, body: Vec::with_capacity(capacity_bytes), marks: Vec::new(), units: 0 }
     }
 
+    /// Puts a batch together from what another one was taken apart to; `None` if the marks do not fit the body.
+    pub(crate) fn from_parts(index: Arc<str>, body: Vec<u8>, marks: Vec<EventMark>) -> Option<Self> {
+        let in_order = marks.is_sorted_by_key(|mark| mark.end);
+        let end = marks.last().map_or(0, |mark| mark.end as usize);
+        let units = marks.iter().map(|mark| u64::from(mark.units)).sum();
+        (in_order && end == body.len()).then_some(Self { index, body, marks, units })
+    }
+
     /// The index all events of the batch go to.
     pub fn index(&self) -> &Arc<str> {
         &self.index

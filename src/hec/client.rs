@@ -98,7 +98,8 @@ impl Client {
     /// once. Dropping the future leaves nothing behind either, but then nobody has counted the
     /// batch.
     pub async fn deliver(&self, batch: Batch, stop: &CancellationToken) -> Outcome {
-        let Delivery { mut outcome, mut deferred, mut pending } = self.deliver_or_defer(batch, stop).await;
+        let Delivery { mut outcome, mut deferred, mut pending, .. } =
+            self.deliver_or_defer(batch, stop).await;
         loop {
             if let Some(rest) = deferred.pop() {
                 let delivery = self.resume(rest, stop).await;
@@ -235,7 +236,10 @@ impl Client {
                 doubts.note(&by);
             }
             match verdict {
-                Verdict::Accepted => repair.accepted(&part, credit, by.id),
+                Verdict::Accepted => {
+                    self.pool.ledger().taken(repair.bytes(&part).len());
+                    repair.accepted(&part, credit, by.id);
+                }
                 Verdict::AfterOthers => {
                     repair.put_last(part);
                     let judged_now = || self.pool.takes_data() && self.pool.can_judge(&doubts);
@@ -254,6 +258,7 @@ impl Client {
         }
         let (outcome, rest) = repair.finish(cutoff);
         delivery.outcome.add(outcome);
+        delivery.undelivered.extend(rest.undelivered);
         let suspect = |batch| Deferred { batch, doubts, why: Why::Suspect };
         delivery.deferred.extend(rest.deferred.map(suspect));
         let ledger = self.pool.ledger();

@@ -25,7 +25,7 @@ const WORTHWHILE_BYTES_MIN: usize = 128;
 const IDLE_MAX: usize = 4;
 
 /// 15 bits: the largest window there is.
-const WINDOW_BITS: u8 = 15;
+pub(crate) const WINDOW_BITS: u8 = 15;
 
 /// Whether request bodies are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,19 +95,20 @@ impl Compressors {
     }
 }
 
+/// One compressor with its memory.
 #[derive(Debug)]
-struct Compressor {
+pub(crate) struct Compressor {
     deflate: Compress,
     output: Vec<u8>,
 }
 
 impl Compressor {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { deflate: Compress::new_gzip(Level::new(GZIP_LEVEL), WINDOW_BITS), output: Vec::new() }
     }
 
     /// The compressed body; `None` when it would be larger than the body itself.
-    fn gzip(&mut self, body: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn gzip(&mut self, body: &[u8]) -> Option<&[u8]> {
         self.deflate.reset();
         self.output.clear();
         self.output.reserve(body.len());

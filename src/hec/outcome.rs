@@ -65,6 +65,8 @@ pub struct Delivery {
     pub outcome: Outcome,
     /// Those that have none yet; several if they are for different indexes.
     pub deferred: Vec<Deferred>,
+    /// Those that the outcome counts as undelivered, for callers that can keep them.
+    pub undelivered: Vec<Batch>,
     /// Those that HEC has taken and an indexer has yet to confirm.
     pub pending: Vec<Pending>,
 }
@@ -105,6 +107,11 @@ impl Deferred {
     #[cfg(test)]
     pub(crate) fn of(batch: Batch) -> Self {
         Self { batch, doubts: Doubts::default(), why: Why::Suspect }
+    }
+
+    /// The events alone, for callers that can keep them until the next start.
+    pub fn into_batch(self) -> Batch {
+        self.batch
     }
 
     /// How many they are.

@@ -134,6 +134,8 @@ pub(crate) enum IndexPolicy {
 pub(crate) struct Rest {
     /// Suspects: see [`Repair::only_suspects`].
     pub(crate) deferred: Option<Batch>,
+    /// What was stopped; the outcome counts it.
+    pub(crate) undelivered: Option<Batch>,
     /// Events whose index is refused, with the last refusal.
     pub(crate) misplaced: Option<(Batch, Refusal)>,
     /// Events that were taken and are to be confirmed: each request's, with who took it.
@@ -294,7 +296,10 @@ impl Repair {
         });
         match cutoff {
             Cutoff::Abandoned => self.outcome.abandoned += tally,
-            Cutoff::Stopped => self.outcome.undelivered += tally,
+            Cutoff::Stopped => {
+                self.outcome.undelivered += tally;
+                rest.undelivered = self.batch_of(&left);
+            }
             Cutoff::Deferred => rest.deferred = self.batch_of(&left),
         }
         let misplaced = std::mem::take(&mut self.misplaced);

@@ -118,6 +118,8 @@ pub struct Counters {
     pub bytes_wire: u64,
     /// Events taken and, where indexers acknowledge, confirmed.
     pub events_delivered: u64,
+    /// Their bytes, before compression.
+    pub bytes_delivered: u64,
     /// Events taken that were to be confirmed, which was not waited for.
     pub events_unconfirmed: u64,
     /// Events refused, by HTTP status and HEC code.
@@ -172,6 +174,11 @@ impl Ledger {
                 | super::classify::TransportFailure::ProxyAuthentication => inner.counters.unreachable += 1,
             },
         });
+    }
+
+    /// Events were taken.
+    pub(crate) fn taken(&self, bytes: usize) {
+        self.with(|inner| inner.counters.bytes_delivered += bytes as u64);
     }
 
     /// A request is to be sent again.

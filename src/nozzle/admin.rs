@@ -3,7 +3,10 @@
 //! `/health` says that the process lives, `/ready` whether it does its work and why not,
 //! `/status.json` and `/metrics` everything. Without ADMIN_TOKEN on an address open to all, only the first two
 //! are served.
+//!
+//! It answers whoever else has connections open and does not use them: see [`connections`].
 
+mod connections;
 mod metrics;
 
 use std::net::{SocketAddr, TcpListener};
@@ -61,16 +64,9 @@ pub async fn serve(admin: Admin, view: StatusView, stop: CancellationToken) {
             None => status,
         });
     }
-    let served = match tokio::net::TcpListener::from_std(admin.listener) {
-        Ok(listener) => {
-            axum::serve(listener, router.with_state(view))
-                .with_graceful_shutdown(async move { stop.cancelled().await })
-                .await
-        }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        tracing::warn!(%error, "health and status are no longer served");
+    match tokio::net::TcpListener::from_std(admin.listener) {
+        Ok(listener) => connections::serve(listener, router.with_state(view), stop).await,
+        Err(error) => tracing::warn!(%error, "health and status are not served"),
     }
 }
 

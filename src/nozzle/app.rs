@@ -8,7 +8,7 @@
 //! Stages end because their input ends; nothing is cut off until SHUTDOWN_TIMEOUT has nearly run
 //! out. Then what is left is counted, not delivered.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinError;
@@ -24,12 +24,13 @@ use crate::nozzle::cf::Foundation;
 use crate::nozzle::cf::http::{ClientError, Http};
 use crate::nozzle::cf::token::Credentials;
 use crate::nozzle::config::{Config, SourceChoice};
-use crate::nozzle::deliver::{self, Admission, MergeLimits, Outbox, SENDERS};
+use crate::nozzle::deliver::{self, Admission, Ends, Keeper, MergeLimits, Outbox, SENDERS};
 use crate::nozzle::encode::{Encoder, EncoderSettings};
 use crate::nozzle::enrich::Enricher;
 use crate::nozzle::event_type::{EventSet, EventType};
 use crate::nozzle::ledger::{Drop as DropReason, Ledger, Snapshot};
 use crate::nozzle::metadata::Metadata;
+use crate::nozzle::own::{self, Echo, Lines, OwnEvents, OwnStatus};
 use crate::nozzle::parking::Parking;
 use crate::nozzle::queue::{self, FrameReceiver, FrameSender};
 use crate::nozzle::source::{PlanError, Platform, SelectorKinds, SourceKind, SourcePlan, Sources};
@@ -45,6 +46,9 @@ const PARKING_BYTES_MAX: usize = 8 << 20;
 
 /// What is kept of SHUTDOWN_TIMEOUT for counting what could not be delivered.
 const COUNTING_TIME: Duration = Duration::from_millis(500);
+
+/// The most that is kept of it for writing that to disk, where there is one that stays.
+const SPOOLING_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What tasks beside the events' way get to end by themselves.
 const SIDE_TIME: Duration = Duration::from_millis(300);
@@ -71,9 +75,11 @@ pub struct App {
     frames: FrameReceiver,
     admission: Admission,
     outbox: Outbox,
+    keeper: Option<Keeper>,
     client: Arc<Client>,
     foundation: Foundation,
     sender: FrameSender,
+    lines: Option<Lines>,
 }
 
 /// How a run ended.
@@ -81,6 +87,8 @@ pub struct App {
 pub struct Report {
     /// The final ledger.
     pub ledger: Snapshot,
+    /// The nozzle's own events.
+    pub own: OwnStatus,
     /// Parts that failed; a defect.
     pub failures: Vec<String>,
 }
@@ -114,9 +122,11 @@ impl App {
         let merge = MergeLimits { bytes: config.hec.batch_bytes, events: config.hec.batch_events };
         let letters = config.hec.dead_letters.as_ref();
         let letters = letters.map(|letters| DeadLetters::new(letters.folder.clone(), letters.max_bytes));
-        let (admission, outbox) =
+        let (admission, mut outbox) =
             deliver::pool(config.delivery_max_bytes, config.when_full, merge, letters, Arc::clone(&ledger));
+        let keeper = config.spool.clone().map(|settings| outbox.spool_to(settings));
         Ok(Self {
+            keeper,
             client: Arc::new(hec_client(&config)?),
             foundation: foundation(&config)?,
             config,
@@ -125,7 +135,14 @@ impl App {
             admission,
             outbox,
             sender,
+            lines: None,
         })
+    }
+
+    /// Delivers the lines of the log as events, too.
+    #[must_use]
+    pub fn with_log(self, lines: Option<Lines>) -> Self {
+        Self { lines, ..self }
     }
 
     /// Runs until `shutdown` is cancelled, then ends in order, within SHUTDOWN_TIMEOUT.
@@ -157,7 +174,9 @@ impl App {
             "reading from loggregator"
         );
         let (sources, reading) = Sources::start(plan, self.sender, shutdown.child_token())?;
+        let own = self.lines.as_ref().map_or_else(Arc::default, |lines| Arc::clone(lines.ledger()));
         let view = StatusView {
+            own: Arc::clone(&own),
             started: Instant::now(),
             upstream: Arc::clone(&upstream),
             ledger: Arc::clone(&self.ledger),
@@ -175,17 +194,21 @@ impl App {
             side.spawn("hec endpoints", self.client.keep_up(ended.clone()));
             side.spawn("hec files", self.client.watch_files(ended.clone()));
         }
+        let own = OwnEvents::start(config, &view, &self.client, self.lines, own);
         watch(view);
 
         line.spawn("sources", async { reading.await.unwrap_or_else(resume) });
         let encoder = encoder(config);
+        let echo = config.instance.app_guid.as_deref().and_then(Echo::new).map(Arc::new);
         for _ in 0..config.workers.get() {
+            let mut stages = stages(config, metadata.clone(), encoder.clone(), Arc::clone(&upstream));
+            stages.echo = echo.clone();
             let worker = Worker {
                 frames: self.frames.clone(),
                 admission: self.admission.clone(),
                 ledger: Arc::clone(&self.ledger),
                 stop: hurry.clone(),
-                stages: stages(config, metadata.clone(), encoder.clone(), Arc::clone(&upstream)),
+                stages,
             };
             line.spawn("worker", worker.run());
         }
@@ -198,11 +221,31 @@ impl App {
         }
         // What the tasks hold is all that keeps the pool open.
         drop(self.admission);
+        let (times, finish) = (EndTimes::of(config), CancellationToken::new());
+        let mut spooling = Tasks::new();
+        if let Some(keeper) = self.keeper {
+            let ends = Ends {
+                shutdown: shutdown.clone(),
+                hurry: hurry.clone(),
+                finish: finish.clone(),
+                finish_time: times.spooling,
+            };
+            spooling.spawn("spool", keeper.run(ends));
+        }
 
         let mut failures = Vec::new();
-        let stop = Stop { shutdown: &shutdown, timeout: config.shutdown_timeout, hurry: &hurry };
-        wait(&mut line, stop, &self.client, &mut failures).await;
+        let stop = Stop {
+            shutdown: &shutdown,
+            timeout: config.shutdown_timeout,
+            delivering: times.delivering,
+            hurry: &hurry,
+        };
+        let deadline = wait(&mut line, stop, &self.client, &mut failures).await;
         count_rest(&self.frames, &self.ledger);
+        finish.cancel();
+        while let Some(joined) = spooling.join_next().await {
+            note(joined, &mut failures);
+        }
         ended.cancel();
         let side_ends = async {
             while let Some(joined) = side.join_next().await {
@@ -211,7 +254,9 @@ impl App {
         };
         // A client of the admin server may be slow; nobody waits for it.
         let _ = tokio::time::timeout(SIDE_TIME, side_ends).await;
-        Ok(Report { ledger: self.ledger.snapshot(), failures })
+        // Last of all: what was logged until now is among them.
+        let own = own.finish(own::flush_budget(config.shutdown_timeout, deadline)).await;
+        Ok(Report { ledger: self.ledger.snapshot(), own, failures })
     }
 
     fn start_metadata(&self, side: &mut Tasks<()>, ended: &CancellationToken) -> Metadata {
@@ -270,34 +315,59 @@ fn selector_kinds(events: EventSet) -> SelectorKinds {
     }
 }
 
-/// How the end begins, and how long it may take.
+/// How SHUTDOWN_TIMEOUT is shared out.
+struct EndTimes {
+    delivering: Duration,
+    /// For writing to disk what could not be delivered.
+    spooling: Duration,
+}
+
+impl EndTimes {
+    fn of(config: &Config) -> Self {
+        let timeout = config.shutdown_timeout;
+        let keeps = config.spool.as_ref().is_some_and(|spool| spool.persistent);
+        let spooling = if keeps { SPOOLING_TIME_MAX.min(timeout / 4) } else { COUNTING_TIME };
+        let rest = if keeps { spooling + COUNTING_TIME } else { COUNTING_TIME };
+        Self { delivering: timeout.saturating_sub(rest).max(timeout / 2), spooling }
+    }
+}
+
+/// How the end begins, and how long all of it, and delivering, may take then.
 #[derive(Clone, Copy)]
 struct Stop<'a> {
     shutdown: &'a CancellationToken,
     timeout: Duration,
+    delivering: Duration,
     hurry: &'a CancellationToken,
 }
 
-/// Waits until the line has ended by itself, after `shutdown`, or has been hurried.
-async fn wait(line: &mut Tasks<()>, stop: Stop<'_>, client: &Client, failures: &mut Vec<String>) {
-    let Stop { shutdown, timeout, hurry } = stop;
+/// Waits until the line has ended by itself, after `shutdown`, or has been hurried. Tells when the timeout is over.
+async fn wait(
+    line: &mut Tasks<()>,
+    stop: Stop<'_>,
+    client: &Client,
+    failures: &mut Vec<String>,
+) -> Option<Instant> {
+    let Stop { shutdown, timeout, delivering, hurry } = stop;
+    let deadline = OnceLock::new();
     let patience = async {
         shutdown.cancelled().await;
+        let _ = deadline.set(Instant::now() + timeout);
         tracing::info!(
-            timeout_ms = millis(timeout),
+            timeout_ms = millis(delivering),
             "stopping: no more reading, delivering what is buffered"
         );
         // A pause longer than what is left of the time would be the end of all that is buffered.
         client.hasten();
-        tokio::time::sleep(timeout.saturating_sub(COUNTING_TIME).max(timeout / 2)).await;
-        tracing::warn!("time to deliver has run out: counting what is left");
+        tokio::time::sleep(delivering).await;
+        tracing::warn!("time to deliver has run out: keeping or counting what is left");
         hurry.cancel();
     };
     tokio::pin!(patience);
     loop {
         tokio::select! {
             joined = line.join_next() => match joined {
-                None => return,
+                None => return deadline.get().copied(),
                 Some(joined) => if note(joined, failures) {
                     // Without one of its parts the line would stall or lose: deliver what is there, and end.
                     shutdown.cancel();

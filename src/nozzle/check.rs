@@ -8,19 +8,25 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{interval, sleep};
+use tokio::task::spawn_blocking;
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::causes::chain;
+use crate::hec::spool::{Folder, FolderError};
 use crate::hec::{self, Probe, Site};
 use crate::nozzle::app;
 use crate::nozzle::config::Config;
+use crate::nozzle::deliver::SpoolSettings;
 use crate::nozzle::ledger::Ledger;
 use crate::nozzle::queue;
 use crate::nozzle::source::{LastEnd, Sources};
 
 /// How long the log stream may take to open.
 const STREAM_WAIT: Duration = Duration::from_secs(15);
+
+/// How long its disk may take.
+const SPOOL_WAIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether opening it has failed.
 const STREAM_LOOK: Duration = Duration::from_millis(50);
@@ -61,6 +67,12 @@ pub async fn run(config: &Config, mut found: impl FnMut(Finding)) {
         found("token", token);
     }
     found("log stream", stream(config).await);
+    if let Some(settings) = config.spool.clone() {
+        // A disk that hangs is not waited for.
+        let probe = timeout(SPOOL_WAIT, spawn_blocking(move || spool(&settings))).await;
+        let hangs = || Err(format!("the disk did not answer within {} s", SPOOL_WAIT.as_secs()));
+        found("disk spool", probe.ok().and_then(Result::ok).unwrap_or_else(hangs));
+    }
     for (what, result) in splunk(config).await {
         found(what, result);
     }
@@ -124,6 +136,28 @@ async fn first_end(sources: &Sources) -> LastEnd {
             return end;
         }
     }
+}
+
+/// Takes the folder for a moment, and writes to it.
+fn spool(settings: &SpoolSettings) -> Result2 {
+    let SpoolSettings { folder, max_bytes, persistent } = settings;
+    let mut disk = Folder::open(folder).map_err(|error| match error {
+        FolderError::InUse(_) => {
+            format!(
+                "{}; it may be the nozzle that runs: else give each one a SPOOL_DIR of its own",
+                chain(&error)
+            )
+        }
+        FolderError::Io { .. } => format!("{}; let the nozzle write to SPOOL_DIR", chain(&error)),
+    })?;
+    disk.probe()
+        .map_err(|error| format!("{}: {error}; let the nozzle write to SPOOL_DIR", folder.display()))?;
+    let lasts = if *persistent {
+        "what is there at the end is sent by the next start"
+    } else {
+        "dies with the container: it bridges outages only; bind a volume service to keep what is there at the end"
+    };
+    Ok(format!("{}, {} MiB; {lasts}", folder.display(), max_bytes >> 20))
 }
 
 /// Every endpoint, one by one: one that is wrong hides behind the others.

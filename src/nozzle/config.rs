@@ -22,6 +22,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+mod container;
 mod document;
 mod events;
 mod fault;
@@ -31,6 +32,7 @@ mod layers;
 mod metadata;
 mod names;
 mod operation;
+mod own;
 mod parse;
 mod proxy;
 mod reader;
@@ -38,6 +40,7 @@ pub mod settings;
 mod shape;
 mod show;
 mod source;
+mod spool;
 
 #[cfg(test)]
 mod golden;
@@ -49,6 +52,7 @@ pub use hec::{DeadLetterConfig, HecConfig};
 pub use layers::Inputs;
 pub use metadata::MetadataConfig;
 pub use operation::{AdminConfig, AdminScope, LogConfig};
+pub use own::{Instance, OwnConfig};
 pub use shape::ShapeConfig;
 pub use show::{Row, render};
 pub use source::{RlpConfig, SourceChoice, SourceConfig};
@@ -57,6 +61,7 @@ use reader::Reader;
 use settings::input::{API_ENDPOINT, CF_CA_FILE, CLIENT_ID, CLIENT_SECRET, SKIP_SSL_VALIDATION_CF};
 use settings::output::{DELIVERY_MAX_BYTES, HEC_WORKERS, QUEUE_MAX_BYTES, QUEUE_WHEN_FULL, SHUTDOWN_TIMEOUT};
 
+use crate::nozzle::deliver::SpoolSettings;
 use crate::nozzle::event_type::EventSet;
 use crate::proxy::ProxySettings;
 use crate::tls::ClientTls;
@@ -95,12 +100,18 @@ pub struct Config {
     pub delivery_max_bytes: usize,
     /// What happens when there is no more room for them.
     pub when_full: WhenFull,
+    /// Where they go before that; `None`: nowhere.
+    pub spool: Option<SpoolSettings>,
     /// How long delivering may go on after the signal to stop.
     pub shutdown_timeout: Duration,
     /// Where status, health and metrics are served.
     pub admin: AdminConfig,
     /// How the nozzle logs.
     pub log: LogConfig,
+    /// The nozzle's own events.
+    pub own: OwnConfig,
+    /// What the platform says of the nozzle.
+    pub instance: Instance,
     rows: Vec<Row>,
 }
 
@@ -126,9 +137,14 @@ impl Config {
     pub fn load(inputs: &Inputs) -> Result<(Self, Vec<Warning>), Faults> {
         let mut reader = Reader::new(layers::gather(inputs));
         let config = Self::read(&mut reader);
-        let (faults, warnings, rows) = reader.finish();
+        let (faults, mut warnings, rows) = reader.finish();
+        let (instance, warning) = Instance::read(inputs);
+        warnings.extend(warning);
         match config {
-            Some(config) if faults.is_empty() => Ok((Self { rows, ..config }, warnings)),
+            Some(config) if faults.is_empty() => {
+                let own = OwnConfig { memory_bytes: instance.memory_bytes, ..config.own };
+                Ok((Self { rows, own, instance, ..config }, warnings))
+            }
             _ => Err(Faults(faults)),
         }
     }
@@ -159,9 +175,11 @@ impl Config {
             ("block", WhenFull::Block),
         ];
         let when_full = reader.value(&QUEUE_WHEN_FULL, parse::choice(&policies));
+        let spool = spool::read(reader, hec.as_ref().is_some_and(|hec| hec.debug));
         let shutdown_timeout = reader.value(&SHUTDOWN_TIMEOUT, parse::duration);
         let admin = AdminConfig::read(reader);
         let log = LogConfig::read(reader);
+        let own = OwnConfig::read(reader, shape.as_ref().map(|shape| shape.index.as_str()));
         reader.unused();
         Some(Self {
             api_endpoint: api_endpoint?,
@@ -178,9 +196,12 @@ impl Config {
             queue_max_bytes: queue_max_bytes?,
             delivery_max_bytes: delivery_max_bytes?,
             when_full: when_full?,
+            spool: spool?,
             shutdown_timeout: shutdown_timeout?,
             admin: admin?,
             log: log?,
+            own: own?,
+            instance: Instance::default(),
             rows: Vec::new(),
         })
     }

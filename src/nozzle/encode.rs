@@ -185,7 +185,7 @@ impl Encoder {
         Self {
             events: settings.events,
             names: selected(settings.names)
-                .map(|(member, key)| (format!(",\"{member}\":").into_bytes().into(), key))
+                .map(|(member, key)| (format!(",\"{member}\":\"").into_bytes().into(), key))
                 .collect(),
             add_tags: settings.add_tags,
             fields: fields.into(),

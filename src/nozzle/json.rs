@@ -10,6 +10,8 @@ pub(in crate::nozzle) mod words;
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 pub(in crate::nozzle) use self::escapes::{unescape, write_without_lone_surrogates};
 use self::nesting::Nesting;
 
@@ -215,6 +217,30 @@ impl<'a> Cursor<'a> {
         (self.at > start).then_some(())
     }
 
+    /// Reads a member `"key":"value"` that is written without white space and backslashes; anything else is left
+    /// where it is. The same as [`key`](Self::key) and [`string`](Self::string), in half the time.
+    #[inline(always)]
+    pub fn usual_member(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let text = self.text.get(self.at..)?.strip_prefix(b"\"")?;
+        let (key, text) = text.split_at_checked(words::plain_run(text))?;
+        let text = text.strip_prefix(b"\":\"")?;
+        let (value, text) = text.split_at_checked(words::plain_run(text))?;
+        let rest = text.strip_prefix(b"\"")?;
+        self.at = self.text.len() - rest.len();
+        Some((key, value))
+    }
+
+    /// Reads a string that is written without backslashes, whatever else is in it: for those who check what they
+    /// get. Anything else is left where it is.
+    #[inline]
+    pub fn unescaped_string(&mut self) -> Option<&'a [u8]> {
+        let text = self.text.get(self.at..)?.strip_prefix(b"\"")?;
+        let (string, rest) = text.split_at_checked(memchr2(b'"', b'\\', text)?)?;
+        let rest = rest.strip_prefix(b"\"")?;
+        self.at = self.text.len() - rest.len();
+        Some(string)
+    }
+
     /// Reads any value, nested at most `DEPTH_MAX` deep, and goes past it.
     pub fn value(&mut self) -> Option<()> {
         let mut nesting = Nesting::default();
@@ -233,6 +259,9 @@ impl<'a> Cursor<'a> {
                     (b',', true) => {
                         self.at += 1;
                         self.space();
+                        if self.usual_member().is_some() {
+                            continue;
+                        }
                         self.key()?;
                         break;
                     }
@@ -250,7 +279,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads one value; true if it opened a container whose first value comes next.
+    /// Reads one value, or all of a container's first member; true if it opened a container whose first value comes next.
     fn scalar_or_open(&mut self, nesting: &mut Nesting) -> Option<bool> {
         self.space();
         match self.peek()? {
@@ -260,6 +289,9 @@ impl<'a> Cursor<'a> {
                 self.space();
                 if self.take(b'}') {
                     nesting.pop();
+                    return Some(false);
+                }
+                if self.usual_member().is_some() {
                     return Some(false);
                 }
                 self.key()?;

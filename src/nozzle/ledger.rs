@@ -3,13 +3,15 @@
 //! Two lines hold whenever nothing is on its way into the workers, and at exit:
 //!
 //! ```text
-//! received = delivered + unconfirmed + filtered + dropped + rejected + buffered        (envelopes)
-//! events   = envelopes that became events + fanned_out                                 (events)
+//! received + recovered_from_spool =
+//!     delivered + unconfirmed + filtered + dropped + rejected + buffered + spooled   (envelopes)
+//! events = envelopes that became events + fanned_out                                 (events)
 //! ```
 //!
 //! `received` counts envelopes as workers decode them (or hop over them, when whole frames are
 //! dropped undecoded). `buffered` is what the holders hold: workers report the contents of their
-//! open batches, and a batch in the delivery pool counts itself as long as it exists. Neither is
+//! open batches, and a batch in the delivery pool counts itself as long as it exists. `spooled` is what is on disk and
+//! in nobody's hands; what an earlier run left there comes in as `recovered_from_spool`. Neither is
 //! computed from the others, so an envelope that gets lost on the way, or is settled twice, shows as
 //! an imbalance. Malformed frames and requests sent twice are counted beside: they are not envelopes.
 //!
@@ -56,6 +58,8 @@ reasons! {
         NoMessage = "no_message",
         /// It is a gauge without a metric.
         EmptyGauge = "empty_gauge",
+        /// It is a log line of the nozzle itself, of which too many come back.
+        OwnLines = "own_lines",
     }
 }
 
@@ -72,6 +76,12 @@ reasons! {
         RetriesExhausted = "retries_exhausted",
         /// SHUTDOWN_TIMEOUT ran out before it could be delivered.
         Shutdown = "shutdown",
+        /// The disk spool was full: the oldest made room.
+        SpoolFull = "spool_full",
+        /// It was damaged in the disk spool, or could not be read from there.
+        SpoolDamaged = "spool_damaged",
+        /// It was in the disk spool of a container at its end, and that disk dies with the container.
+        EphemeralDisk = "ephemeral_disk",
         /// The part of the program that held it failed.
         Defect = "defect",
     }
@@ -117,11 +127,15 @@ pub struct Ledger {
     parked: AtomicI64,
     open: Held,
     pooled: Held,
+    recovered: AtomicTally,
+    spooled: Held,
     unenriched: AtomicU64,
     retimed: AtomicU64,
     truncated: AtomicU64,
     split: AtomicU64,
     left_out: AtomicU64,
+    apps_known: AtomicU64,
+    apps_unknown: AtomicU64,
     rerouted: AtomicU64,
 }
 
@@ -182,6 +196,10 @@ pub struct Intake {
     pub oversize: u64,
     /// Metrics left out of gauges that had too many, or were too large.
     pub left_out: u64,
+    /// Envelopes of apps that were known.
+    pub apps_known: u64,
+    /// Envelopes of apps that had to be looked up.
+    pub apps_unknown: u64,
 }
 
 impl Ledger {
@@ -193,10 +211,10 @@ impl Ledger {
     /// Adds what a worker saw.
     pub fn intake(&self, intake: &Intake) {
         self.received.fetch_add(intake.received, Relaxed);
-        for (counter, n) in self.filtered.iter().zip(intake.filtered) {
-            counter.fetch_add(n, Relaxed);
-        }
-        for (counter, n) in self.malformed.iter().zip(intake.malformed) {
+        let filtered = self.filtered.iter().zip(intake.filtered);
+        let malformed = self.malformed.iter().zip(intake.malformed);
+        // Mostly there is nothing to add, and each addition locks a line of memory that all workers share.
+        for (counter, n) in filtered.chain(malformed).filter(|(_, n)| *n > 0) {
             counter.fetch_add(n, Relaxed);
         }
         self.parked.fetch_add(intake.parked, Relaxed);
@@ -205,6 +223,8 @@ impl Ledger {
         self.truncated.fetch_add(intake.truncated, Relaxed);
         self.split.fetch_add(intake.split, Relaxed);
         self.left_out.fetch_add(intake.left_out, Relaxed);
+        self.apps_known.fetch_add(intake.apps_known, Relaxed);
+        self.apps_unknown.fetch_add(intake.apps_unknown, Relaxed);
         self.dropped[Drop::Oversize as usize].units.fetch_add(intake.oversize, Relaxed);
         self.encoded.add(intake.encoded);
     }
@@ -223,6 +243,28 @@ impl Ledger {
     /// Counts a batch as no longer held by the delivery pool, whatever became of it.
     pub fn unpooled(&self, tally: Tally) {
         self.pooled.add(tally, -1);
+    }
+
+    /// Counts what an earlier run left in the disk spool.
+    pub fn recovered(&self, tally: Tally) {
+        self.recovered.add(tally);
+        self.spooled(tally);
+    }
+
+    /// Counts a batch as held by the disk spool.
+    pub fn spooled(&self, tally: Tally) {
+        self.spooled.add(tally, 1);
+    }
+
+    /// Counts a batch as no longer held by the disk spool, whatever became of it.
+    pub fn unspooled(&self, tally: Tally) {
+        self.spooled.add(tally, -1);
+    }
+
+    /// What the disk spool holds.
+    pub fn held_by_spool(&self) -> Tally {
+        let count = |held: &AtomicI64| u64::try_from(held.load(Relaxed)).unwrap_or(0);
+        Tally { events: count(&self.spooled.events), units: count(&self.spooled.units) }
     }
 
     /// Adds frames that could not be read as a whole.
@@ -279,8 +321,10 @@ impl Ledger {
             Drop::ALL.iter().map(|r| (r.label(), self.dropped[*r as usize].get())).collect();
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let encoded = self.encoded.get();
+        let recovered = self.recovered.get();
         Snapshot {
             received: self.received.load(Relaxed),
+            recovered_from_spool: recovered.units,
             delivered: self.delivered.get().units,
             unconfirmed: self.unconfirmed.get().units,
             filtered: labelled(
@@ -290,6 +334,7 @@ impl Ledger {
             rejected: rejected.iter().map(|(code, tally)| (code.clone(), tally.units)).collect(),
             parked: self.parked.load(Relaxed),
             batched: self.open.units.load(Relaxed) + self.pooled.units.load(Relaxed),
+            spooled: self.spooled.units.load(Relaxed),
             events: Events {
                 written: encoded.events,
                 fanned_out: encoded.events.saturating_sub(encoded.units),
@@ -298,6 +343,8 @@ impl Ledger {
                 dropped: dropped.iter().map(|(_, tally)| tally.events).sum(),
                 rejected: rejected.values().map(|tally| tally.events).sum(),
                 batched: self.open.events.load(Relaxed) + self.pooled.events.load(Relaxed),
+                recovered_from_spool: recovered.events,
+                spooled: self.spooled.events.load(Relaxed),
             },
             malformed: labelled(
                 Malformed::ALL.iter().map(|r| (r.label(), self.malformed[*r as usize].load(Relaxed))),
@@ -307,6 +354,8 @@ impl Ledger {
             truncated: self.truncated.load(Relaxed),
             split: self.split.load(Relaxed),
             metrics_left_out: self.left_out.load(Relaxed),
+            apps_known: self.apps_known.load(Relaxed),
+            apps_unknown: self.apps_unknown.load(Relaxed),
             rerouted: self.rerouted.load(Relaxed),
         }
     }
@@ -326,6 +375,8 @@ fn labelled(rows: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<String,
 pub struct Snapshot {
     /// Envelopes that came in.
     pub received: u64,
+    /// Envelopes that an earlier run left in the disk spool.
+    pub recovered_from_spool: u64,
     /// Envelopes HEC has accepted and, where indexers acknowledge, an indexer has confirmed.
     pub delivered: u64,
     /// Envelopes HEC has accepted that an indexer was to confirm, which was not waited for.
@@ -340,6 +391,8 @@ pub struct Snapshot {
     pub parked: i64,
     /// Envelopes in open batches, waiting to be sent, or being sent.
     pub batched: i64,
+    /// Envelopes in the disk spool.
+    pub spooled: i64,
     /// The same in events.
     pub events: Events,
     /// Frames or envelopes that could not be decoded, by kind; not part of the balance.
@@ -355,6 +408,10 @@ pub struct Snapshot {
     pub split: u64,
     /// Metrics left out of gauges that had too many, or were too large.
     pub metrics_left_out: u64,
+    /// Envelopes whose app's names were known when they came.
+    pub apps_known: u64,
+    /// Envelopes whose app had to be looked up, or could not be.
+    pub apps_unknown: u64,
     /// Delivered events that went to SPLUNK_FALLBACK_INDEX because their own index is refused.
     pub rerouted: u64,
 }
@@ -376,6 +433,10 @@ pub struct Events {
     pub rejected: u64,
     /// In open batches, waiting to be sent, or being sent.
     pub batched: i64,
+    /// Left in the disk spool by an earlier run.
+    pub recovered_from_spool: u64,
+    /// In the disk spool.
+    pub spooled: i64,
 }
 
 /// The two sides of a line that should be equal.
@@ -409,12 +470,14 @@ impl Snapshot {
             + sum(&self.filtered)
             + sum(&self.dropped)
             + sum(&self.rejected)
-            + i128::from(self.buffered());
-        check("envelopes", i128::from(self.received), envelopes)?;
+            + i128::from(self.buffered())
+            + i128::from(self.spooled);
+        let received = i128::from(self.received) + i128::from(self.recovered_from_spool);
+        check("envelopes", received, envelopes)?;
         let e = &self.events;
         let settled = [e.delivered, e.unconfirmed, e.dropped, e.rejected].into_iter().map(i128::from);
-        let events = settled.sum::<i128>() + i128::from(e.batched);
-        check("events", i128::from(e.written), events)
+        let events = settled.sum::<i128>() + i128::from(e.batched) + i128::from(e.spooled);
+        check("events", i128::from(e.written) + i128::from(e.recovered_from_spool), events)
     }
 }
 
@@ -430,12 +493,18 @@ impl fmt::Display for Snapshot {
         };
         writeln!(f, "ledger (envelopes)")?;
         row(f, "received", i128::from(self.received))?;
+        if self.recovered_from_spool > 0 {
+            row(f, "recovered from spool", i128::from(self.recovered_from_spool))?;
+        }
         row(f, "delivered", i128::from(self.delivered))?;
         row(f, "unconfirmed", i128::from(self.unconfirmed))?;
         rows(f, "filtered", &self.filtered)?;
         rows(f, "dropped", &self.dropped)?;
         rows(f, "rejected", &self.rejected)?;
         row(f, "buffered", i128::from(self.buffered()))?;
+        if self.spooled != 0 {
+            row(f, "spooled", i128::from(self.spooled))?;
+        }
         rows(f, "beside: malformed", &self.malformed)?;
         row(f, "events delivered", i128::from(self.events.delivered))?;
         row(f, "events fanned out", i128::from(self.events.fanned_out))?;
@@ -483,6 +552,24 @@ mod tests {
         assert_eq!((end.received, end.delivered, end.unconfirmed), (15, 2, 1));
         assert_eq!((end.lost(), end.buffered()), (8, 0));
         assert_eq!(end.events.fanned_out, 3);
+    }
+
+    #[test]
+    fn the_spool_is_a_place_to_be_and_to_come_from() {
+        let ledger = Ledger::new();
+        ledger.recovered(tally(5, 4));
+        ledger.intake(&intake(2, 3, 2));
+        ledger.spooled(tally(3, 2));
+        let now = ledger.snapshot();
+        assert_eq!(now.balance(), Ok(()));
+        assert_eq!((now.received, now.recovered_from_spool, now.spooled, now.buffered()), (2, 4, 6, 0));
+        assert_eq!((now.events.recovered_from_spool, now.events.spooled), (5, 8));
+        ledger.unspooled(tally(5, 4));
+        assert!(ledger.snapshot().balance().is_err(), "out of the spool, and in nobody's hands");
+        ledger.delivered(tally(2, 2));
+        ledger.dropped(Drop::SpoolFull, tally(3, 2));
+        assert_eq!(ledger.snapshot().balance(), Ok(()));
+        assert!(ledger.snapshot().to_string().contains("spooled"));
     }
 
     #[test]

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use crate::clock::millis;
 use crate::hec::dead_letter::DeadLetterStatus;
 use crate::hec::{self, AckMode, Client, GateState};
-use crate::nozzle::deliver::{Outbox, PoolStatus};
+use crate::nozzle::deliver::{Outbox, PoolStatus, SpoolStatus};
 use crate::nozzle::ledger::{Ledger, Snapshot};
 use crate::nozzle::metadata::{Metadata, MetadataStats};
+use crate::nozzle::own::{OwnLedger, OwnStatus};
 use crate::nozzle::queue::{FrameReceiver, QueueStatus};
 use crate::nozzle::source::{Sources, SourcesStatus};
 use crate::nozzle::upstream::Upstream;
@@ -27,6 +28,7 @@ pub struct StatusView {
     pub(super) client: Arc<Client>,
     pub(super) sources: Sources,
     pub(super) metadata: Metadata,
+    pub(super) own: Arc<OwnLedger>,
 }
 
 /// The nozzle at one moment. Serializes to JSON without any secret.
@@ -49,6 +51,8 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Batches waiting for HEC.
     pub delivery: PoolStatus,
+    /// What is on disk; nothing without SPOOL_DIR.
+    pub spool: Option<SpoolStatus>,
     /// What became of dead letters; nothing without DEAD_LETTER_DIR.
     pub dead_letters: Option<DeadLetterStatus>,
     /// The HEC: all its endpoints.
@@ -57,6 +61,8 @@ pub struct Status {
     pub source: SourcesStatus,
     /// What is known about apps.
     pub metadata: MetadataStats,
+    /// The nozzle's own events: its log lines and metrics.
+    pub own: OwnStatus,
 }
 
 impl StatusView {
@@ -74,10 +80,12 @@ impl StatusView {
             upstream: self.upstream.get(),
             queue: self.frames.status(),
             delivery: self.outbox.status(),
+            spool: self.outbox.spool(),
             dead_letters: self.outbox.dead_letters(),
             hec,
             source,
             metadata: self.metadata.stats(),
+            own: self.own.status(),
         }
     }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::nozzle::ledger::{Drop as DropReason, Snapshot};
+use crate::nozzle::deliver::SpoolStatus;
+use crate::nozzle::ledger::{Drop as DropReason, Filter, Snapshot};
+use crate::nozzle::own::ECHO_PER_SECOND;
 use crate::nozzle::status::{Status, StatusView};
 use crate::nozzle::upstream::Loss;
 
@@ -36,11 +38,13 @@ pub async fn run(view: StatusView, stop: CancellationToken) {
         report(&seen, &now);
         report_upstream(&seen.upstream, &now.upstream);
         report_dead_letters(&seen, &now);
+        report_spool(seen.spool.as_ref(), now.spool.as_ref());
         seen = now;
         looks += 1;
         if u32::is_multiple_of(looks, LOOKS_PER_SUMMARY) {
             flow(&summary, &seen);
             summary = seen.ledger.clone();
+            seen.spool.as_ref().filter(|spool| spool.batches > 0).inspect(|spool| tell_of_spool(spool));
         }
     }
     report(&seen, &view.get());
@@ -86,6 +90,17 @@ fn report(before: &Status, after: &Status) {
             "metrics of very large gauges were left out"
         );
     }
+    let own_lines =
+        |snapshot: &Snapshot| snapshot.filtered.get(Filter::OwnLines.label()).copied().unwrap_or(0);
+    let echo = own_lines(after).saturating_sub(own_lines(before));
+    if echo > 0 {
+        tracing::warn!(
+            lines = echo,
+            per_second = ECHO_PER_SECOND,
+            next_step = "see what the nozzle logs so much of; lower LOG_LEVEL, set DEBUG to false",
+            "more log lines of the nozzle itself came back through the firehose than pass"
+        );
+    }
     let unenriched = after.unenriched.saturating_sub(before.unenriched);
     if unenriched > 0 {
         tracing::warn!(
@@ -112,6 +127,32 @@ fn report_dead_letters(before: &Status, after: &Status) {
     }
 }
 
+/// Logs that the spool has come into use, or is empty again.
+fn report_spool(before: Option<&SpoolStatus>, after: Option<&SpoolStatus>) {
+    let Some(after) = after else { return };
+    let batches = before.map_or(0, |before| before.batches);
+    match (batches, after.batches) {
+        (0, 1..) => tell_of_spool(after),
+        (1.., 0) => tracing::info!("the disk spool is empty again"),
+        _ => {}
+    }
+}
+
+fn tell_of_spool(spool: &SpoolStatus) {
+    let oldest_s = spool.oldest_seconds();
+    tracing::warn!(
+        batches = spool.batches,
+        envelopes = spool.envelopes,
+        bytes = spool.bytes,
+        max_bytes = spool.max_bytes,
+        oldest_s,
+        next_step = "splunk is away or takes less than comes in: see hec in /status.json",
+        "the disk spool holds {} batches, the oldest for {} s",
+        spool.batches,
+        oldest_s.unwrap_or(0)
+    );
+}
+
 fn increase(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Vec<(String, u64)> {
     let earlier = |reason: &String| before.get(reason).copied().unwrap_or_default();
     after
@@ -136,6 +177,15 @@ fn next_step(reason: &str) -> &'static str {
         Some(DropReason::RetriesExhausted) => "remove HEC_RETRIES to keep trying while there is room",
         Some(DropReason::Shutdown) => {
             "splunk did not take all within SHUTDOWN_TIMEOUT: see the lines before for the reason, and raise it as far as the platform waits"
+        }
+        Some(DropReason::SpoolFull) => {
+            "splunk has been away for longer than SPOOL_MAX_BYTES bridges: see spool and hec in /status.json; give the spool more disk"
+        }
+        Some(DropReason::SpoolDamaged) => {
+            "see to the disk of SPOOL_DIR: what was written there cannot be read"
+        }
+        Some(DropReason::EphemeralDisk) => {
+            "the disk of this container dies with it: bind a volume service and put SPOOL_DIR there"
         }
         Some(DropReason::Defect) | None => "a defect of the nozzle: please report it with the log",
     }

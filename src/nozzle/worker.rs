@@ -16,15 +16,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::UnixNanos;
-use crate::hec::batch::Tally;
+use crate::hec::batch::{Batch, Tally};
 use crate::nozzle::batcher::Batcher;
 use crate::nozzle::deliver::Admission;
 use crate::nozzle::encode::{Context, Encoder};
 use crate::nozzle::enrich::{Enricher, Enrichment};
 use crate::nozzle::event::{AppId, Event};
 use crate::nozzle::ledger::{Drop as DropReason, Filter, Intake, Ledger, Malformed};
+use crate::nozzle::own::Echo;
 use crate::nozzle::parking::Parking;
-use crate::nozzle::queue::{FrameKind, FrameReceiver, Queued};
+use crate::nozzle::queue::{FrameKind, FrameReceiver, Frames, Queued};
 use crate::nozzle::upstream::{self, Upstream};
 use crate::nozzle::wire::gateway::{self, Scratch};
 use crate::nozzle::wire::{deprecated, v1, v2};
@@ -201,6 +202,8 @@ pub struct Stages {
     pub batcher: Batcher,
     /// Counts what the platform says it lost.
     pub upstream: Arc<Upstream>,
+    /// Holds down the nozzle's own lines, if it is an app of this foundation.
+    pub echo: Option<Arc<Echo>>,
     intake: Intake,
     /// What the ledger believes the batcher holds.
     reported: Tally,
@@ -232,10 +235,26 @@ impl Stages {
             encoder,
             batcher,
             upstream,
+            echo: None,
             intake: Intake::default(),
             reported: Tally::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// Works through frames at once and gives what was sealed, for those who have no pool.
+    pub fn run_through(&mut self, frames: &Frames, now: Instant) -> Vec<Batch> {
+        let mut sealed = Vec::new();
+        self.enricher.refresh();
+        let passage = Passage { kind: frames.kind, arrived: frames.arrived, now, parked_before: false };
+        for frame in &frames.frames {
+            let mut envelopes = Envelopes::new(frames.kind, frame);
+            while self.next_envelopes(&mut envelopes, passage) == Progress::Sealed {
+                sealed.extend(self.batcher.take_sealed());
+            }
+        }
+        sealed.extend(self.batcher.take_sealed());
+        sealed
     }
 
     /// Handles envelopes of a frame until there are no more, or enough is sealed to be handed over.
@@ -361,16 +380,30 @@ impl Stages {
             intake.filtered[Filter::EventType as usize] += 1;
             return;
         }
+        if !passage.parked_before
+            && let Some(echo) = &self.echo
+            && echo.is_flood(event, passage.now)
+        {
+            intake.filtered[Filter::OwnLines as usize] += 1;
+            return;
+        }
         let enrichment = match event.app {
             AppId::None => Enrichment::Unknown,
             _ => self.enricher.app(event.app.text()),
         };
         let so_far;
         let (app, unenriched) = match enrichment {
-            Enrichment::Known(app) => (Some(app), app.index_unread),
+            Enrichment::Known(app) => {
+                intake.apps_known += u64::from(!passage.parked_before);
+                (Some(app), app.index_unread)
+            }
             Enrichment::Unknown => (None, false),
-            Enrichment::Unavailable => (None, true),
+            Enrichment::Unavailable => {
+                intake.apps_unknown += u64::from(!passage.parked_before);
+                (None, true)
+            }
             Enrichment::Pending { id, so_far: known } => {
+                intake.apps_unknown += u64::from(!passage.parked_before);
                 let parked = !passage.parked_before
                     && self.parking.park(id, passage.kind, passage.arrived, bytes, passage.now);
                 if parked {

@@ -13,6 +13,10 @@ use crate::proto::loggregator as v2;
 use crate::proto::loggregator::envelope::Message;
 use crate::proto::loggregator::value::Data;
 
+mod log;
+
+pub(crate) use log::usual as usual_log;
+
 /// What makes a gauge a container metric when all of them are there.
 const CONTAINER_METRICS: [&str; 5] = ["cpu", "memory", "disk", "memory_quota", "disk_quota"];
 

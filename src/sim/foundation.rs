@@ -51,6 +51,7 @@ pub(super) mod testing;
 pub use capi::{App, CloudController, Organization, Space};
 pub use config::{FoundationConfig, LogStream, Transport, V1Firehose};
 pub use faults::{End, Fault, Target};
+pub(crate) use gateway::batch as gateway_batch;
 pub use gateway::{
     Chunks, GatewayConfig, HttpVersions, JsonStyle, LineEnd, Spacing, Spelling, StreamForm, Upstream,
 };

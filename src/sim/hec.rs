@@ -34,6 +34,7 @@ mod code;
 mod config;
 mod connection;
 mod counters;
+mod delays;
 mod events;
 mod exchange;
 mod intake;
@@ -52,6 +53,7 @@ mod tests;
 pub use code::Code;
 pub use config::{AckConfig, AckUse, Endpoint, HecServerConfig, QueryAuth, Token, TokenState};
 pub use counters::Snapshot;
+pub use delays::Delays;
 pub use events::{Defaults, Kind};
 pub use ledger::{Group, LedgerError, LedgerMode, LedgerTotals, Record, Sequences, Summary};
 pub use profile::{
@@ -260,10 +262,18 @@ impl HecServer {
         self.shared.ledger().first_missing(range, limit)
     }
 
+    /// How long after their own time events were taken, since this was asked last.
+    ///
+    /// # Errors
+    /// Another mode than [`LedgerMode::Delays`].
+    pub fn take_delays(&self) -> Result<Delays, LedgerError> {
+        self.shared.ledger().take_delays()
+    }
+
     /// Events per index and source type, with the last event of each: what a first search shows.
     ///
     /// # Errors
-    /// [`LedgerMode::Count`], which does not look into events.
+    /// [`LedgerMode::Count`] and [`LedgerMode::Delays`], which do not look into events.
     pub fn summary(&self) -> Result<Summary, LedgerError> {
         self.shared.ledger().summary()
     }

@@ -20,10 +20,12 @@ use crate::clock::UnixNanos;
 
 mod corpus;
 mod envelope;
+mod frames;
 mod schedule;
 mod sequence;
 mod world;
 
+pub use frames::LoadFrames;
 pub use sequence::{sequence_in, sequence_of};
 
 /// Envelopes published at once; also how many may be late without being noticed.

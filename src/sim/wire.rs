@@ -17,11 +17,13 @@ use crate::proto::loggregator::value::Data;
 pub(crate) const FIRST_FIELD: u8 = 1 << 3 | LENGTH_DELIMITED;
 pub(crate) const SECOND_FIELD: u8 = 2 << 3 | LENGTH_DELIMITED;
 const LENGTH_DELIMITED: u8 = 2;
+/// Key of a log within an envelope.
+pub(crate) const LOG: u8 = 4 << 3 | LENGTH_DELIMITED;
 
 const SOURCE_ID: u32 = 2;
 const DEPRECATED_TAGS: u32 = 3;
 pub(crate) const V2_TAGS: u8 = 9;
-const V1_TAGS: u8 = 17;
+pub(crate) const V1_TAGS: u8 = 17;
 
 /// What an envelope carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -146,6 +148,11 @@ impl Encoded {
     /// The envelope alone.
     pub fn body(&self) -> Bytes {
         self.record.slice(self.body_at..)
+    }
+
+    /// As [`Encoded::body`], borrowed.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.record[self.body_at..]
     }
 
     pub(crate) fn tag_form(&self) -> TagForm {
@@ -286,11 +293,14 @@ pub(crate) struct Field<'a> {
     pub(crate) number: u32,
     pub(crate) value: &'a [u8],
     pub(crate) varint: u64,
+    /// Bytes of it, with its key.
+    pub(crate) size: usize,
 }
 
 /// The fields of a message up to the first byte that makes no sense.
 pub(crate) fn fields(mut rest: &[u8]) -> impl Iterator<Item = Field<'_>> {
     std::iter::from_fn(move || {
+        let before = rest.len();
         let key = decode_varint(&mut rest).ok()?;
         let number = u32::try_from(key >> 3).ok()?;
         let (mut value, mut varint) = (&rest[..0], 0);
@@ -304,7 +314,7 @@ pub(crate) fn fields(mut rest: &[u8]) -> impl Iterator<Item = Field<'_>> {
             5 => rest = rest.get(4..)?,
             _ => return None,
         }
-        Some(Field { number, value, varint })
+        Some(Field { number, value, varint, size: before - rest.len() })
     })
 }
 

@@ -10,12 +10,14 @@ mod demo;
 mod faults;
 mod forwarder;
 mod output;
+mod own;
 mod peers;
 pub(crate) mod process;
 mod run;
 mod secrets;
 mod settings;
 mod several;
+mod spool;
 mod stop;
 
 pub(crate) use process::free_port;

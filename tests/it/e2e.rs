@@ -5,6 +5,7 @@
 //! duplicates are computed from those in what Splunk has, never from what the nozzle believes; each
 //! test ends in [`World::finish`], which compares the two.
 
+mod echo;
 mod faults;
 mod flow;
 mod full;
@@ -22,6 +23,7 @@ mod migration;
 mod recorded;
 mod shard;
 mod shutdown;
+mod spool;
 mod verdict;
 mod watch;
 mod world;

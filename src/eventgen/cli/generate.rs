@@ -24,7 +24,7 @@ pub(super) fn run(matches: &ArgMatches, request: &Request, registry: &Registry, 
     let bars = Bars::default();
     let beside = bars.clone();
     let writer = BoxMakeWriter::new(move || beside.writer());
-    telemetry::init_with(LogFormat::Text, flags::log_level(matches), writer, screen.is_colored());
+    telemetry::init_with(LogFormat::Text, flags::log_level(matches), writer, screen.is_colored(), None);
     for note in flags::idle(matches) {
         screen.print(&format!("{note}\n"));
     }

@@ -7,24 +7,27 @@
 //!
 //! Unless `loggregatorWait` is off, nothing is sent before somebody reads, nor faster than it is
 //! read: what arrives is what was made. When off, it loses what the platform would lose.
+//!
+//! Whoever runs a foundation already may have the events there ([`given`]): then there is no
+//! directory, and that one neither starts nor ends it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use self::envelope::{Kind, envelope};
+use self::envelope::{Kind, Maker};
 use self::world::World;
 use super::settings::Settings;
 use super::{Common, lost};
 use crate::causes::chain;
 use crate::eventgen::config::SampleConfig;
 use crate::eventgen::event::Batch;
-use crate::eventgen::plugin::{Nature, Output, OutputError, OutputFuture};
-use crate::proto::loggregator::Envelope;
+use crate::eventgen::plugin::{MakeOutput, Nature, Output, OutputError, OutputFuture};
 use crate::sim::foundation::{Connected, Foundation, FoundationConfig, RLP_SERVER_NAME};
+use crate::sim::wire::Encoded;
 
 mod envelope;
 mod world;
@@ -45,10 +48,10 @@ pub(super) type Foundations = Common<PathBuf, Site>;
 #[derive(Debug)]
 pub(super) struct Loggregator {
     site: Arc<Site>,
-    kind: Kind,
+    maker: Maker,
     /// Events so far: the apps take turns.
     number: usize,
-    envelopes: Vec<Envelope>,
+    envelopes: Vec<Encoded>,
 }
 
 /// One simulated foundation and who uses it.
@@ -65,12 +68,46 @@ pub(super) struct Site {
 enum State {
     NotStarted,
     Runs(Box<Foundation>),
+    /// Somebody else's.
+    Given(Arc<Foundation>),
     Failed(String),
+}
+
+/// The output `loggregator` into a foundation that somebody else runs. The apps are registered there
+/// once, however many runs follow one another.
+pub fn given(foundation: Arc<Foundation>) -> MakeOutput {
+    let foundations = Foundations::default();
+    let registered = std::sync::Mutex::new(None);
+    Arc::new(move |sample| {
+        let settings = Settings(sample);
+        let site = foundations.get(PathBuf::new(), |directory| {
+            let world = world(settings)?;
+            let mut registered = registered.lock().unwrap_or_else(PoisonError::into_inner);
+            if registered.as_ref() != Some(&world) {
+                world.register(foundation.capi());
+                *registered = Some(world.clone());
+            }
+            Site::new(directory, world, waits(settings)?, State::Given(Arc::clone(&foundation)))
+        })?;
+        Loggregator::on(site, settings).map(|output| -> Box<dyn Output> { Box::new(output) })
+    })
 }
 
 impl Loggregator {
     pub(super) fn new(sample: &SampleConfig, foundations: &Foundations) -> Result<Self, String> {
         let settings = Settings(sample);
+        let directory = settings.text("loggregatorDirectory").ok_or(
+            "loggregatorDirectory is not set: expected where addresses and certificates of the simulated \
+             foundation are to be written",
+        )?;
+        let directory = settings.path("loggregatorDirectory", directory)?;
+        let site = foundations.get(directory, |directory| {
+            Site::new(directory, world(settings)?, waits(settings)?, State::NotStarted)
+        })?;
+        Self::on(site, settings)
+    }
+
+    fn on(site: Arc<Site>, settings: Settings<'_>) -> Result<Self, String> {
         let kind = match settings.text("loggregatorKind").unwrap_or("log") {
             "log" => Kind::Log,
             "counter" => Kind::Counter,
@@ -78,29 +115,7 @@ impl Loggregator {
             "timer" => Kind::Timer,
             other => return Err(settings.wrong("loggregatorKind", other, "log, counter, gauge or timer")),
         };
-        let directory = settings.text("loggregatorDirectory").ok_or(
-            "loggregatorDirectory is not set: expected where addresses and certificates of the simulated \
-             foundation are to be written",
-        )?;
-        let directory = settings.path("loggregatorDirectory", directory)?;
-        let expected = "a number from 1 to 100000";
-        let count = |name: &str, default: usize| match settings.number(name, default, expected)? {
-            count @ 1..=APPS_MAX => Ok(count),
-            count => Err(settings.wrong(name, &count.to_string(), expected)),
-        };
-        let apps = count("loggregatorApps", APPS)?;
-        let world = World::new(apps, count("loggregatorSpaces", 2)?, count("loggregatorOrgs", 1)?);
-        let waits = settings.flag("loggregatorWait", true)?;
-        let site = foundations.get(directory, |directory| {
-            Ok::<_, String>(Site {
-                directory: directory.clone(),
-                world: world.clone(),
-                waits,
-                users: AtomicUsize::new(0),
-                state: Mutex::new(State::NotStarted),
-            })
-        })?;
-        if site.world != world || site.waits != waits {
+        if site.world != world(settings)? || site.waits != waits(settings)? {
             return Err(format!(
                 "loggregatorDirectory = {:?}: another stanza has the same directory: expected the same \
                  loggregatorApps, loggregatorSpaces, loggregatorOrgs and loggregatorWait",
@@ -108,7 +123,7 @@ impl Loggregator {
             ));
         }
         site.users.fetch_add(1, Ordering::AcqRel);
-        Ok(Self { site, kind, number: 0, envelopes: Vec::new() })
+        Ok(Self { site, maker: Maker::new(kind), number: 0, envelopes: Vec::new() })
     }
 
     async fn send(&mut self, batch: &Batch) -> Result<(), OutputError> {
@@ -117,7 +132,7 @@ impl Loggregator {
         for event in batch.iter() {
             let app = self.site.world.app(self.number);
             self.number += 1;
-            match envelope(self.kind, &event, app) {
+            match self.maker.envelope(&event, app) {
                 Ok(envelope) => self.envelopes.push(envelope),
                 Err(error) => {
                     unfit += 1;
@@ -153,15 +168,36 @@ impl Output for Loggregator {
     }
 }
 
+/// The apps that a stanza asks for.
+fn world(settings: Settings<'_>) -> Result<World, String> {
+    let expected = "a number from 1 to 100000";
+    let count = |name: &str, default: usize| match settings.number(name, default, expected)? {
+        count @ 1..=APPS_MAX => Ok(count),
+        count => Err(settings.wrong(name, &count.to_string(), expected)),
+    };
+    let apps = count("loggregatorApps", APPS)?;
+    Ok(World::new(apps, count("loggregatorSpaces", 2)?, count("loggregatorOrgs", 1)?))
+}
+
+fn waits(settings: Settings<'_>) -> Result<bool, String> {
+    settings.flag("loggregatorWait", true)
+}
+
 impl Site {
-    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), String> {
+    fn new(directory: &Path, world: World, waits: bool, state: State) -> Result<Self, String> {
+        let directory = directory.to_owned();
+        Ok(Self { directory, world, waits, users: AtomicUsize::new(0), state: Mutex::new(state) })
+    }
+
+    async fn publish(&self, envelopes: &[Encoded]) -> Result<(), String> {
         // One at a time: room that was found is not taken by another sample.
         let mut state = self.state.lock().await;
         if let State::NotStarted = *state {
             *state = self.start().await.map_or_else(State::Failed, |started| State::Runs(Box::new(started)));
         }
         let foundation = match &*state {
-            State::Runs(foundation) => foundation,
+            State::Runs(foundation) => &**foundation,
+            State::Given(foundation) => &**foundation,
             State::Failed(message) => return Err(message.clone()),
             State::NotStarted => return Err("the simulated foundation is gone".to_owned()),
         };
@@ -169,7 +205,7 @@ impl Site {
             self.wait_for_reader(foundation).await;
             foundation.room(CHUNK * FRAMES_MAX).await;
         }
-        foundation.publish(envelopes);
+        foundation.publish_encoded(envelopes);
         Ok(())
     }
 

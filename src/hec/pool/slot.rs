@@ -33,6 +33,14 @@ impl Default for Slots {
 pub struct Slot {
     taken: Arc<AtomicUsize>,
     moved: Arc<Notify>,
+    of: usize,
+}
+
+impl Slot {
+    /// How many there were when it was taken.
+    pub fn of(&self) -> usize {
+        self.of
+    }
 }
 
 impl Drop for Slot {
@@ -53,9 +61,10 @@ impl Pool {
             tokio::pin!(moved);
             // From here on no change is missed.
             moved.as_mut().enable();
-            if taken.load(Relaxed) < self.capacity() {
+            let capacity = self.capacity();
+            if taken.load(Relaxed) < capacity {
                 taken.fetch_add(1, Relaxed);
-                return Slot { taken: Arc::clone(taken), moved: Arc::clone(&self.moved) };
+                return Slot { taken: Arc::clone(taken), moved: Arc::clone(&self.moved), of: capacity };
             }
             moved.await;
         }

@@ -22,6 +22,11 @@ pub(super) fn render(status: &Status) -> String {
     let ledger = &status.ledger;
     page.counter("nozzle_envelopes_received_total", "Envelopes read from Loggregator.", ledger.received);
     page.counter(
+        "nozzle_envelopes_recovered_total",
+        "Envelopes that an earlier run left in SPOOL_DIR.",
+        ledger.recovered_from_spool,
+    );
+    page.counter(
         "nozzle_envelopes_delivered_total",
         "Envelopes whose event HEC has accepted.",
         ledger.delivered,
@@ -99,6 +104,19 @@ pub(super) fn render(status: &Status) -> String {
     page.gauge("nozzle_queue_capacity_bytes", "QUEUE_MAX_BYTES.", status.queue.capacity_bytes);
     page.gauge("nozzle_delivery_bytes", "Bytes of batches waiting for HEC.", status.delivery.bytes);
     page.gauge("nozzle_delivery_capacity_bytes", "DELIVERY_MAX_BYTES.", status.delivery.capacity_bytes);
+    if let Some(spool) = &status.spool {
+        page.gauge("nozzle_spool_envelopes", "Envelopes in SPOOL_DIR.", ledger.spooled);
+        page.gauge("nozzle_spool_batches", "Batches there.", spool.batches);
+        page.gauge("nozzle_spool_bytes", "Bytes of files there.", spool.bytes);
+        page.gauge("nozzle_spool_capacity_bytes", "SPOOL_MAX_BYTES.", spool.max_bytes);
+        let oldest = spool.oldest_seconds().unwrap_or(0);
+        page.gauge("nozzle_spool_oldest_seconds", "How long the oldest batch has been there.", oldest);
+        page.gauge(
+            "nozzle_spool_working",
+            "1 if its disk works.",
+            u8::from(spool.open && spool.trouble.is_none()),
+        );
+    }
     streams(&mut page, &status.source);
     page.counter("nozzle_hec_requests_total", "Requests with events.", status.hec.counters.requests);
     page.counter(
@@ -111,6 +129,13 @@ pub(super) fn render(status: &Status) -> String {
     endpoints(&mut page, &status.hec);
     acks(&mut page, &status.hec.acks);
     metadata(&mut page, &status.metadata);
+    page.counter(
+        "nozzle_own_events_written_total",
+        "The nozzle's own log lines and metrics.",
+        status.own.written,
+    );
+    page.counter("nozzle_own_events_delivered_total", "Those HEC has accepted.", status.own.delivered);
+    page.counters("nozzle_own_events_dropped_total", "Those lost.", "reason", &status.own.dropped);
     page.gauge("nozzle_ready", "1 if the nozzle does its work.", u8::from(status.not_ready.is_empty()));
     page.0
 }

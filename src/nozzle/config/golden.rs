@@ -14,6 +14,7 @@ use super::tests::{REQUIRED, load};
 use super::{Config, Inputs, settings};
 use crate::nozzle::event_type::{EventSet, EventType};
 use crate::nozzle::metadata::Fields;
+use crate::nozzle::own::{GO_METRICS, MetricSet};
 use crate::tls::Verification;
 use crate::units;
 
@@ -205,7 +206,7 @@ fn disagreements<'a>(case: &'a Case, config: &Config) -> Vec<&'a str> {
 }
 
 fn agrees(key: &str, recorded: &Value, case: &Case, config: &Config) -> bool {
-    let Config { source, shape, metadata, hec, .. } = config;
+    let Config { source, shape, metadata, hec, own, .. } = config;
     let nanos = |duration: Duration| recorded.as_f64() == Some(duration.as_nanos() as f64);
     // What is accepted and not used has no typed value: its text must mean what was recorded.
     let given = |name: &str| case.env.get(name).filter(|text| !text.is_empty());
@@ -241,15 +242,15 @@ fn agrees(key: &str, recorded: &Value, case: &Case, config: &Config) -> bool {
             metadata.enabled != text.is_empty() && metadata.settings.fields == app_info(text)
         }),
         "keep-alive-timer" => unused("KEEP_ALIVE_TIMER"),
-        "mem-queue-monitor-interval" => unused("STATUS_MONITOR_INTERVAL"),
+        "mem-queue-monitor-interval" => nanos(own.interval),
         "refresh-splunk-connection" => unused("REFRESH_SPLUNK_CONNECTION"),
         "memory-ballast-size" => unused("MEMORY_BALLAST_SIZE"),
         "queue-size" => unused("CONSUMER_QUEUE_SIZE"),
         "boltdb-path" => given("BOLTDB_PATH").is_none() || text.map(Into::into) == metadata.settings.file,
-        "job-host" => unused("JOB_HOST"),
-        "splunk-logging-index" => unused("SPLUNK_LOGGING_INDEX"),
-        "splunk-metric-index" => unused("SPLUNK_METRIC_INDEX"),
-        "selected-monitoring-metrics" => unused("SELECTED_MONITORING_METRICS"),
+        "job-host" => given("JOB_HOST").is_none() || text == Some(&own.host),
+        "splunk-logging-index" => text == Some("") || text == own.log_index.as_deref(),
+        "splunk-metric-index" => text == Some(own.metric_index.as_deref().unwrap_or_default()),
+        "selected-monitoring-metrics" => text.is_some_and(|text| own.metrics == metrics(text)),
         _ => false,
     }
 }
@@ -278,6 +279,16 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
         .filter_map(|pair| pair.split_once(':'))
         .map(|(a, b)| (a.trim().to_owned(), b.trim().to_owned()))
         .collect()
+}
+
+/// Its default means all, which are more here.
+fn metrics(text: &str) -> MetricSet {
+    if text == GO_METRICS {
+        return MetricSet::ALL;
+    }
+    let mut metrics = MetricSet::NONE;
+    assert!(text.replace(['[', ']', '"'], "").split(',').all(|name| metrics.add(name)), "{text}");
+    metrics
 }
 
 fn app_info(text: &str) -> Fields {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use super::container::Container;
 use super::document::{Document, read_file, read_services, text_of};
 use super::fault::{Fault, Origin, Warning};
 use super::flags::FlagValues;
@@ -31,7 +32,7 @@ impl Inputs {
         Self { flags, environment }
     }
 
-    fn variable(&self, name: &str) -> Option<&OsStr> {
+    pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
         self.environment.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 }
@@ -49,6 +50,7 @@ pub(super) struct Layers {
     pub(super) given: HashMap<&'static str, Given>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
+    pub(super) container: Option<Container>,
 }
 
 /// Reads all sources and settles which value applies.
@@ -74,6 +76,10 @@ pub(super) fn gather(inputs: &Inputs) -> Layers {
     }
     layers.add_file();
     layers.add_services(inputs);
+    layers.container = inputs.variable("VCAP_APPLICATION").map(|application| {
+        let services = inputs.variable("VCAP_SERVICES").unwrap_or_default();
+        Container::read(&application.to_string_lossy(), &services.to_string_lossy())
+    });
     let names = inputs.environment.keys().filter_map(|name| name.to_str());
     let foreign =
         names.filter(|name| !settings::all().any(|setting| setting.variables().any(|known| known == *name)));

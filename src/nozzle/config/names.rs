@@ -45,8 +45,8 @@ const CLIENT: &str = "has no effect: the client of CLIENT_ID and CLIENT_SECRET s
 
 /// Settings of older Go nozzles and of its branches, and variables that other programs obey.
 const FORMER: &[(&str, &str)] = &[
-    ("JOB_NAME", "has no effect: the nozzle's own log goes to its output only"),
-    ("JOB_INDEX", "has no effect: the nozzle's own log goes to its output only"),
+    ("JOB_NAME", "has no effect: JOB_HOST is what the nozzle's own log lines carry in Splunk"),
+    ("JOB_INDEX", "has no effect: JOB_HOST is what the nozzle's own log lines carry in Splunk"),
     ("SPLUNK_VERSION", "has no effect: `fields` is always sent, which Splunk takes since 6.4"),
     ("SKIP_SSL_VALIDATION", "has no effect: use SKIP_SSL_VALIDATION_CF and SKIP_SSL_VALIDATION_SPLUNK"),
     ("DROP_WARN_THRESHOLD", "has no effect: every dropped event is counted, and drops are always logged"),

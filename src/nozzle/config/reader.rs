@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::container::Container;
 use super::fault::{Fault, Origin, Warning};
 use super::layers::{Given, Layers};
 use super::parse;
@@ -96,6 +97,11 @@ impl Reader {
     /// Notes that another value applies than the one given or in the table.
     pub(super) fn applies(&mut self, setting: &'static Setting, value: impl Into<String>) {
         self.effective.insert(setting.name, value.into());
+    }
+
+    /// The container the process runs in, if the platform tells of one.
+    pub(super) fn container(&self) -> Option<&Container> {
+        self.layers.container.as_ref()
     }
 
     /// Whether the setting is given at all, by whatever value.

@@ -598,3 +598,40 @@ fn sentence(text: &str) -> String {
         .map(|first| first.to_uppercase().chain(letters).collect::<String>() + ".")
         .unwrap_or_default()
 }
+
+#[test]
+fn the_spool_depends_on_the_disk_it_is_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let dir = path.to_str().unwrap();
+    let spool = |more: &[(&str, &str)]| {
+        let (config, warnings) = load(&[&[("SPOOL_DIR", dir)], more].concat()).unwrap();
+        let shown = row(&config, "SPOOL_MAX_BYTES").value;
+        let spool = config.spool.unwrap();
+        assert_eq!(shown, spool.max_bytes.to_string());
+        (spool, messages(&warnings).join("; "))
+    };
+    assert_eq!(load(&[]).unwrap().0.spool, None);
+    // On a machine of its own.
+    let (given, warnings) = spool(&[]);
+    assert_eq!((given.folder.as_path(), given.max_bytes, given.persistent), (path.as_path(), 1 << 30, true));
+    assert_eq!(warnings, "");
+    // In a container: half of its disk, a folder for each instance, and all of it mortal.
+    let application = r#"{"limits":{"disk":1024},"instance_index":3}"#;
+    let (given, warnings) = spool(&[("VCAP_APPLICATION", application)]);
+    assert_eq!(given.folder, path.join("instance-3"));
+    assert_eq!((given.max_bytes, given.persistent), (512 << 20, false));
+    assert!(warnings.starts_with("SPOOL_DIR") && warnings.contains("bind a volume service"), "{warnings}");
+    let (given, _) = spool(&[("VCAP_APPLICATION", application), ("SPOOL_MAX_BYTES", "20GiB")]);
+    assert_eq!(given.max_bytes, 20 << 30);
+    // On a volume.
+    let services = format!(r#"{{"nfs":[{{"name":"v","volume_mounts":[{{"container_dir":"{dir}"}}]}}]}}"#);
+    let (given, warnings) = spool(&[("VCAP_APPLICATION", application), ("VCAP_SERVICES", &services)]);
+    assert!(given.persistent && warnings.is_empty(), "{warnings}");
+
+    let (config, warnings) = load(&[("SPOOL_MAX_BYTES", "1GiB")]).unwrap();
+    assert_eq!((config.spool, messages(&warnings).len()), (None, 1));
+    let (config, warnings) = load(&[("SPOOL_DIR", dir), ("DEBUG", "true")]).unwrap();
+    assert_eq!((config.spool, messages(&warnings).len()), (None, 2));
+    assert!(load(&[("SPOOL_DIR", "/nonexistent")]).unwrap_err().to_string().contains("SPOOL_DIR"));
+}

@@ -2,7 +2,10 @@
 //!
 //! Invariants: what waits, what is being sent, what is set aside and what is to be confirmed take no more than the capacity together,
 //! counted as the memory they hold; every event that comes in leaves to a sender or is counted as
-//! dropped; the ledger counts a batch as pooled as long as its [`Place`] exists.
+//! dropped; the ledger counts a batch as pooled as long as its [`Place`] exists. What goes to disk and comes from there passes
+//! through `overflow`.
+
+mod overflow;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +14,12 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::overflow::Overflow;
+pub(super) use self::overflow::{Draining, OnDisk};
 use super::fair::Flows;
 use super::room::{Place, Room, cost, deferred_cost, pending_cost};
 use super::shed::{Shed, ShedApp};
+use super::ticket::Desk;
 use crate::hec::batch::{Batch, EventMark, Tally};
 use crate::hec::{Deferred, Pending};
 use crate::nozzle::config::WhenFull;
@@ -50,6 +56,8 @@ pub(super) struct Pool {
     arrived: Notify,
     /// Workers that wait for room do so one after another, or large batches would never get any.
     turn: tokio::sync::Mutex<()>,
+    /// What there is to do for the spool.
+    desk: Arc<Desk>,
 }
 
 #[derive(Debug)]
@@ -62,8 +70,10 @@ struct State {
     testing: bool,
     /// Batches that HEC has taken and an indexer has yet to confirm.
     unconfirmed: usize,
+    unconfirmed_bytes: usize,
     flows: Flows,
     shed: Shed,
+    overflow: Overflow,
     closed: bool,
 }
 
@@ -81,11 +91,24 @@ pub(super) struct SetAside {
     pub(super) place: Place,
 }
 
+/// What is left of a batch that was with a sender.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// To be tried again after others.
+    pub(super) deferred: Vec<Deferred>,
+    /// To be confirmed.
+    pub(super) pending: Vec<Pending>,
+    /// What could not be delivered in time and is to go to disk.
+    pub(super) left: Vec<Batch>,
+}
+
 /// What a sender gets to do.
 #[derive(Debug)]
 pub(super) enum Work<'a> {
     /// A batch.
     New(Admitted),
+    /// A batch from disk.
+    Spooled(Admitted, Draining<'a>),
     /// Events that were set aside.
     Again(SetAside, Option<Test<'a>>),
 }
@@ -132,8 +155,10 @@ impl Pool {
             aside: VecDeque::new(),
             testing: false,
             unconfirmed: 0,
+            unconfirmed_bytes: 0,
             flows: Flows::new(),
             shed: Shed::default(),
+            overflow: Overflow::default(),
             closed: false,
         };
         Self {
@@ -143,6 +168,7 @@ impl Pool {
             state: Mutex::new(state),
             arrived: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            desk: Arc::default(),
         }
     }
 
@@ -190,6 +216,7 @@ impl Pool {
             let place = self.room.take(batch.tally(), cost(&batch));
             state.waiting.push_back(Admitted { batch, place });
         }
+        self.tell_of_overflow(&state);
         None
     }
 
@@ -199,10 +226,15 @@ impl Pool {
     }
 
     /// What is to be done next: what was set aside and can be judged, else the batch that has waited
-    /// longest, else something to test with. `None` when the pool is closed and empty.
+    /// longest, or one from disk if it is their turn and fewer than `drains_max` are being sent, else something to test
+    /// with. `None` when the pool is closed and empty.
     ///
     /// Cancel safe.
-    pub(super) async fn take(&self, can_judge: impl Fn(&Deferred) -> bool) -> Option<Work<'_>> {
+    pub(super) async fn take(
+        &self,
+        drains_max: usize,
+        can_judge: impl Fn(&Deferred) -> bool,
+    ) -> Option<Work<'_>> {
         loop {
             let arrived = self.arrived.notified();
             tokio::pin!(arrived);
@@ -215,7 +247,11 @@ impl Pool {
                 if let Some(aside) = ripe.and_then(|at| state.aside.remove(at)) {
                     return Some(Work::Again(aside, None));
                 }
+                if let Some(spooled) = self.take_spooled(&mut state, drains_max) {
+                    return Some(spooled);
+                }
                 if let Some(admitted) = state.waiting.pop_front() {
+                    state.overflow.live_sent(cost(&admitted.batch));
                     self.count_out(&mut state, &admitted.batch);
                     return Some(Work::New(admitted));
                 }
@@ -226,7 +262,12 @@ impl Pool {
                     return Some(Work::Again(aside, Some(Test(self))));
                 }
                 // What is to be confirmed may have to be sent again.
-                if state.closed && state.aside.is_empty() && !state.testing && state.unconfirmed == 0 {
+                if state.closed
+                    && state.aside.is_empty()
+                    && !state.testing
+                    && state.unconfirmed == 0
+                    && !state.overflow.is_drained_to_the_end()
+                {
                     return None;
                 }
             }
@@ -234,42 +275,49 @@ impl Pool {
         }
     }
 
-    /// Keeps what was deferred, and what is to be confirmed, in place of what it was part of. Gives places to the latter;
-    /// each of them has to come back by [`Pool::confirmed`].
-    pub(super) fn keep(
-        &self,
-        deferred: Vec<Deferred>,
-        pending: Vec<Pending>,
-        mut place: Place,
-    ) -> Vec<(Pending, Place)> {
-        if deferred.is_empty() && pending.is_empty() {
+    /// Keeps the rest of a batch in place of the whole. Gives places to what is to be confirmed; each of them has to
+    /// come back by [`Pool::confirmed`].
+    pub(super) fn keep(&self, rest: Rest, mut place: Place) -> Vec<(Pending, Place)> {
+        let Rest { deferred, pending, left } = rest;
+        if deferred.is_empty() && pending.is_empty() && left.is_empty() {
             return Vec::new();
         }
+        let (has_deferred, has_left) = (!deferred.is_empty(), !left.is_empty());
+        let ticket = place.ticket().cloned();
+        let in_place = |tally, bytes| self.room.take(tally, bytes).of(ticket.clone());
         let mut state = self.lock();
         // It takes no more than before, and the lock keeps others from taking the room in between.
         place.shrink_to(0, Tally::default());
-        let is_deferred = !deferred.is_empty();
         for deferred in deferred {
-            let place = self.room.take(deferred.tally(), deferred_cost(&deferred));
+            let place = in_place(deferred.tally(), deferred_cost(&deferred));
             state.aside.push_back(SetAside { deferred, place });
         }
-        state.unconfirmed += pending.len();
-        let in_place = |pending: Pending| {
-            let place = self.room.take(pending.tally(), pending_cost(&pending));
-            (pending, place)
-        };
-        let pending = pending.into_iter().map(in_place).collect();
+        for batch in left {
+            let place = in_place(batch.tally(), cost(&batch));
+            state.overflow.leave(Admitted { batch, place });
+        }
+        let mut unconfirmed = Vec::with_capacity(pending.len());
+        for pending in pending {
+            let place = in_place(pending.tally(), pending_cost(&pending));
+            state.unconfirmed += 1;
+            state.unconfirmed_bytes += place.bytes();
+            unconfirmed.push((pending, place));
+        }
         drop(state);
-        if is_deferred {
+        if has_deferred {
             self.arrived.notify_one();
         }
-        pending
+        if has_left {
+            self.desk.wake.notify_one();
+        }
+        unconfirmed
     }
 
     /// It is known what became of a batch that was to be confirmed; what has to be sent again comes back.
     pub(super) fn confirmed(&self, again: Option<Deferred>, place: Place) {
         let mut state = self.lock();
         state.unconfirmed -= 1;
+        state.unconfirmed_bytes -= place.bytes();
         if let Some(deferred) = again {
             // It can be sent at once: before what only waits to be judged, of which not all is looked at.
             state.aside.push_front(SetAside { deferred, place });

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::ticket::Ticket;
 use crate::hec::batch::{Batch, Tally};
 use crate::hec::{Deferred, Pending};
 use crate::nozzle::ledger::Ledger;
 
 /// What a batch takes beside its body and its marks, generously.
-const BATCH_BYTES: usize = 512;
+pub(super) const BATCH_BYTES: usize = 512;
 
 /// What is used, and where it is counted.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Room {
         let used = self.used_bytes.fetch_add(bytes, Relaxed) + bytes;
         self.high_water_bytes.fetch_max(used, Relaxed);
         self.ledger.pooled(tally);
-        Place { tally, bytes, room: Arc::clone(self) }
+        Place { tally, bytes, ticket: None, room: Arc::clone(self) }
     }
 }
 
@@ -79,10 +80,40 @@ impl Room {
 pub(super) struct Place {
     tally: Tally,
     bytes: usize,
+    /// The record on disk, if the batch comes from there.
+    ticket: Option<Arc<Ticket>>,
     room: Arc<Room>,
 }
 
 impl Place {
+    /// What the batch comes from on disk.
+    pub(super) fn ticket(&self) -> Option<&Arc<Ticket>> {
+        self.ticket.as_ref()
+    }
+
+    /// The same place, for what comes from this record.
+    pub(super) fn of(mut self, ticket: Option<Arc<Ticket>>) -> Self {
+        self.ticket = ticket;
+        self
+    }
+
+    /// A place that was taken in advance holds a batch from now on.
+    pub(super) fn fill(&mut self, bytes: usize, tally: Tally) {
+        self.shrink_to(bytes, self.tally);
+        self.room.ledger.pooled(tally);
+        self.tally += tally;
+    }
+
+    /// The room it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What is held here.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
     /// Gives back what the batch no longer takes.
     pub(super) fn shrink_to(&mut self, bytes: usize, tally: Tally) {
         let bytes = bytes.min(self.bytes);

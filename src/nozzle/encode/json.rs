@@ -8,41 +8,47 @@ use crate::nozzle::json::words::{plain_run, special, word};
 #[inline]
 pub fn string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    match scan(text) {
-        Scan::Plain => out.extend_from_slice(text),
-        Scan::Special => string_contents(out, text),
-    }
+    contents(out, text);
     out.push(b'"');
 }
 
-/// What a look at all bytes of a text tells.
-enum Scan {
-    /// Printable ASCII without quotes and backslashes: it can be copied.
-    Plain,
-    /// Something else.
-    Special,
+/// Writes what stands between the quotes of a JSON string: for those who write the quotes with what is around them.
+#[inline]
+pub fn contents(out: &mut Vec<u8>, text: &[u8]) {
+    if is_plain(text) {
+        out.extend_from_slice(text);
+    } else {
+        escaped_contents(out, text);
+    }
 }
 
+/// Whether all of the text is printable ASCII without quotes and backslashes, so that it can be copied.
+///
+/// Looks at as many whole words as there are, and at the end once more: nothing is done byte by byte but in the shortest
+/// of texts.
 #[inline]
-fn scan(text: &[u8]) -> Scan {
-    let (words, tail) = text.as_chunks::<8>();
-    let mut found = 0;
-    let (blocks, rest) = words.as_chunks::<4>();
-    for [a, b, c, d] in blocks {
-        found |= special(word(a)) | special(word(b)) | special(word(c)) | special(word(d));
-        if found != 0 {
-            return Scan::Special;
-        }
+fn is_plain(text: &[u8]) -> bool {
+    let (blocks, _) = text.as_chunks::<32>();
+    if blocks.iter().any(|block| special_in(block) != 0) {
+        return false;
     }
-    for each in rest {
-        found |= special(word(each));
+    if let Some(end) = text.last_chunk::<32>() {
+        return special_in(end) == 0;
     }
-    // The last eight bytes once more, overlapping, or what there is.
-    found |= match text.last_chunk::<8>() {
-        Some(last) => special(word(last)),
-        None => u64::from(tail.iter().any(|byte| is_special(*byte))),
+    let found = match (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+        (Some(start), Some(end)) => special_in(start) | special_in(end),
+        _ => match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            (Some(start), Some(end)) => special_in(start) | special_in(end),
+            _ => return !text.iter().any(|byte| is_special(*byte)),
+        },
     };
-    if found == 0 { Scan::Plain } else { Scan::Special }
+    found == 0
+}
+
+/// Not zero if there is any special byte.
+#[inline(always)]
+fn special_in(text: &[u8]) -> u64 {
+    text.as_chunks::<8>().0.iter().fold(0, |found, chunk| found | special(word(chunk)))
 }
 
 #[inline]
@@ -51,7 +57,7 @@ fn is_special(byte: u8) -> bool {
 }
 
 #[inline(never)]
-fn string_contents(out: &mut Vec<u8>, mut text: &[u8]) {
+fn escaped_contents(out: &mut Vec<u8>, mut text: &[u8]) {
     loop {
         match std::str::from_utf8(text) {
             Ok(valid) => return escape(out, valid),
@@ -117,14 +123,15 @@ pub fn double(out: &mut Vec<u8>, number: f64) {
 #[inline]
 pub fn seconds(out: &mut Vec<u8>, nanos: i64) {
     let nanos = nanos.max(0).unsigned_abs();
-    integer(out, nanos / 1_000_000_000);
-    let mut fraction = *b".000000000";
-    let mut rest = nanos % 1_000_000_000;
-    for digit in fraction[1..].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
+    let mut buffer = itoa::Buffer::new();
+    match buffer.format(nanos).as_bytes().split_last_chunk::<9>() {
+        Some((seconds @ [_, ..], fraction)) => {
+            out.extend_from_slice(seconds);
+            out.push(b'.');
+            out.extend_from_slice(fraction);
+        }
+        _ => display(out, format_args!("0.{nanos:09}")),
     }
-    out.extend_from_slice(&fraction);
 }
 
 /// Writes anything that can be displayed, for the rare cases.

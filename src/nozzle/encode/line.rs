@@ -183,13 +183,13 @@ impl Line<'_> {
         let head = &self.event.head;
         out.extend_from_slice(b"{\"time\":\"");
         json::seconds(out, self.time.nanos);
-        out.extend_from_slice(b"\",\"host\":");
-        json::string(out, head.ip);
-        out.extend_from_slice(b",\"source\":");
-        json::string(out, head.job);
+        out.extend_from_slice(b"\",\"host\":\"");
+        json::contents(out, head.ip);
+        out.extend_from_slice(b"\",\"source\":\"");
+        json::contents(out, head.job);
         match self.context.app_sourcetype {
             Some(sourcetype) if event_type == EventType::LogMessage => {
-                out.extend_from_slice(b",\"sourcetype\":");
+                out.extend_from_slice(b"\",\"sourcetype\":");
                 json::string(out, sourcetype.as_bytes());
             }
             _ => out.extend_from_slice(shape::sourcetype(event_type)),
@@ -198,15 +198,16 @@ impl Line<'_> {
         out.extend_from_slice(b",\"fields\":{");
         self.write_fields(out, object);
         out.extend_from_slice(shape::event_type(event_type));
-        json::string(out, head.origin);
-        out.extend_from_slice(b",\"deployment\":");
-        json::string(out, head.deployment);
-        out.extend_from_slice(b",\"ip\":");
-        json::string(out, head.ip);
-        out.extend_from_slice(b",\"job\":");
-        json::string(out, head.job);
-        out.extend_from_slice(b",\"job_index\":");
-        json::string(out, head.index);
+        json::contents(out, head.origin);
+        out.extend_from_slice(b"\",\"deployment\":\"");
+        json::contents(out, head.deployment);
+        out.extend_from_slice(b"\",\"ip\":\"");
+        json::contents(out, head.ip);
+        out.extend_from_slice(b"\",\"job\":\"");
+        json::contents(out, head.job);
+        out.extend_from_slice(b"\",\"job_index\":\"");
+        json::contents(out, head.index);
+        out.push(b'"');
         shape::body(out, &self.event.app, object.body);
         if shape::has_app(event_type) {
             self.write_names(out);
@@ -260,7 +261,8 @@ impl Line<'_> {
             let value = tags.text(*key);
             if !value.is_empty() {
                 out.extend_from_slice(member);
-                json::string(out, value);
+                json::contents(out, value);
+                out.push(b'"');
             }
         }
     }

@@ -7,35 +7,35 @@ use crate::nozzle::event::{AppId, Body, Container, Forwarded, HttpStartStop, Sym
 use crate::nozzle::event_type::EventType;
 use crate::nozzle::wire::v1;
 
-/// `,"sourcetype":"…"`
+/// The end of `source`, and `"sourcetype":"…"`
 pub(super) fn sourcetype(event_type: EventType) -> &'static [u8] {
     match event_type {
-        EventType::HttpStart => b",\"sourcetype\":\"cf:httpstart\"",
-        EventType::HttpStop => b",\"sourcetype\":\"cf:httpstop\"",
-        EventType::HttpStartStop => b",\"sourcetype\":\"cf:httpstartstop\"",
-        EventType::LogMessage => b",\"sourcetype\":\"cf:logmessage\"",
-        EventType::ValueMetric => b",\"sourcetype\":\"cf:valuemetric\"",
-        EventType::CounterEvent => b",\"sourcetype\":\"cf:counterevent\"",
-        EventType::Error => b",\"sourcetype\":\"cf:error\"",
-        EventType::ContainerMetric => b",\"sourcetype\":\"cf:containermetric\"",
-        EventType::Event => b",\"sourcetype\":\"cf:event\"",
-        EventType::Timer => b",\"sourcetype\":\"cf:timer\"",
+        EventType::HttpStart => b"\",\"sourcetype\":\"cf:httpstart\"",
+        EventType::HttpStop => b"\",\"sourcetype\":\"cf:httpstop\"",
+        EventType::HttpStartStop => b"\",\"sourcetype\":\"cf:httpstartstop\"",
+        EventType::LogMessage => b"\",\"sourcetype\":\"cf:logmessage\"",
+        EventType::ValueMetric => b"\",\"sourcetype\":\"cf:valuemetric\"",
+        EventType::CounterEvent => b"\",\"sourcetype\":\"cf:counterevent\"",
+        EventType::Error => b"\",\"sourcetype\":\"cf:error\"",
+        EventType::ContainerMetric => b"\",\"sourcetype\":\"cf:containermetric\"",
+        EventType::Event => b"\",\"sourcetype\":\"cf:event\"",
+        EventType::Timer => b"\",\"sourcetype\":\"cf:timer\"",
     }
 }
 
-/// The end of `fields`, and the event up to the value of `origin`.
+/// The end of `fields`, and the event up to the text of `origin`.
 pub(super) fn event_type(event_type: EventType) -> &'static [u8] {
     match event_type {
-        EventType::HttpStart => b"},\"event\":{\"event_type\":\"HttpStart\",\"origin\":",
-        EventType::HttpStop => b"},\"event\":{\"event_type\":\"HttpStop\",\"origin\":",
-        EventType::HttpStartStop => b"},\"event\":{\"event_type\":\"HttpStartStop\",\"origin\":",
-        EventType::LogMessage => b"},\"event\":{\"event_type\":\"LogMessage\",\"origin\":",
-        EventType::ValueMetric => b"},\"event\":{\"event_type\":\"ValueMetric\",\"origin\":",
-        EventType::CounterEvent => b"},\"event\":{\"event_type\":\"CounterEvent\",\"origin\":",
-        EventType::Error => b"},\"event\":{\"event_type\":\"Error\",\"origin\":",
-        EventType::ContainerMetric => b"},\"event\":{\"event_type\":\"ContainerMetric\",\"origin\":",
-        EventType::Event => b"},\"event\":{\"event_type\":\"Event\",\"origin\":",
-        EventType::Timer => b"},\"event\":{\"event_type\":\"Timer\",\"origin\":",
+        EventType::HttpStart => b"},\"event\":{\"event_type\":\"HttpStart\",\"origin\":\"",
+        EventType::HttpStop => b"},\"event\":{\"event_type\":\"HttpStop\",\"origin\":\"",
+        EventType::HttpStartStop => b"},\"event\":{\"event_type\":\"HttpStartStop\",\"origin\":\"",
+        EventType::LogMessage => b"},\"event\":{\"event_type\":\"LogMessage\",\"origin\":\"",
+        EventType::ValueMetric => b"},\"event\":{\"event_type\":\"ValueMetric\",\"origin\":\"",
+        EventType::CounterEvent => b"},\"event\":{\"event_type\":\"CounterEvent\",\"origin\":\"",
+        EventType::Error => b"},\"event\":{\"event_type\":\"Error\",\"origin\":\"",
+        EventType::ContainerMetric => b"},\"event\":{\"event_type\":\"ContainerMetric\",\"origin\":\"",
+        EventType::Event => b"},\"event\":{\"event_type\":\"Event\",\"origin\":\"",
+        EventType::Timer => b"},\"event\":{\"event_type\":\"Timer\",\"origin\":\"",
     }
 }
 
@@ -91,11 +91,12 @@ pub(super) fn with_text(mut body: Body<'_>, part: Range<usize>) -> Body<'_> {
 pub(super) fn body(out: &mut Vec<u8>, app: &AppId<'_>, body: &Body<'_>) {
     match *body {
         Body::Log { payload, message_type, timestamp, source_type, source_instance } => {
-            string(out, b",\"cf_app_id\":", app.text());
+            out.extend_from_slice(b",\"cf_app_id\":\"");
+            json::contents(out, app.text());
             out.extend_from_slice(match message_type {
-                1 => b",\"message_type\":\"OUT\"",
-                2 => b",\"message_type\":\"ERR\"",
-                _ => b",\"message_type\":",
+                1 => b"\",\"message_type\":\"OUT\"",
+                2 => b"\",\"message_type\":\"ERR\"",
+                _ => b"\",\"message_type\":",
             });
             if !matches!(message_type, 1 | 2) {
                 number_as_text(out, message_type);
@@ -104,9 +105,11 @@ pub(super) fn body(out: &mut Vec<u8>, app: &AppId<'_>, body: &Body<'_>) {
                 out.extend_from_slice(b",\"msg\":");
                 message::write(out, payload);
             }
-            string(out, b",\"source_instance\":", source_instance);
-            string(out, b",\"source_type\":", source_type);
-            integer(out, b",\"timestamp\":", timestamp);
+            out.extend_from_slice(b",\"source_instance\":\"");
+            json::contents(out, source_instance);
+            out.extend_from_slice(b"\",\"source_type\":\"");
+            json::contents(out, source_type);
+            integer(out, b"\",\"timestamp\":", timestamp);
         }
         Body::HttpStartStop(http) => http_start_stop(out, app, &http),
         Body::HttpStart(http) => http_start(out, app, &http),

@@ -54,7 +54,8 @@ pub(super) enum Message<'a> {
 
 impl<'a> Facts<'a> {
     /// What the encoder needs to know of it, or what is wrong with a metric.
-    #[inline]
+    // Always inlined, as what calls it.
+    #[inline(always)]
     pub(super) fn event(self, message: Message<'a>) -> Result<Event<'a>, Malformed> {
         let (event_type, body, app, hidden) = match message {
             Message::Log(message) => log(&self, message),

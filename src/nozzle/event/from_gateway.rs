@@ -10,7 +10,8 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// None that reading the envelope would not have found before.
-    #[inline]
+    // Always inlined: an event does not fit into registers, and would be copied on its way out.
+    #[inline(always)]
     pub fn from_gateway(envelope: &'a gateway::Envelope<'a>) -> Result<Option<Self>, Malformed> {
         let message = match envelope.message {
             gateway::Message::None => return Ok(None),

@@ -13,6 +13,8 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// What is wrong with the payload. A missing payload reads as its zero values.
+    // Always inlined: an event does not fit into registers, and would be copied on its way out.
+    #[inline(always)]
     pub fn from_v1(envelope: &'a v1::Envelope<'a>) -> Result<Self, Malformed> {
         let (body, app, timestamp) = body(envelope)?;
         Ok(Self {
@@ -40,6 +42,7 @@ impl<'a> Event<'a> {
 
 type Parts<'a> = (Body<'a>, AppId<'a>, Option<i64>);
 
+#[inline(always)]
 fn body<'a>(envelope: &v1::Envelope<'a>) -> Result<Parts<'a>, Malformed> {
     let payload = envelope.payload;
     let time = envelope.timestamp;
@@ -75,6 +78,7 @@ fn body<'a>(envelope: &v1::Envelope<'a>) -> Result<Parts<'a>, Malformed> {
     })
 }
 
+#[inline(always)]
 fn log(log: Option<v1::LogMessage<'_>>) -> Parts<'_> {
     // The first value of an enumeration is what an absent one reads as.
     let log = log.unwrap_or(v1::LogMessage { message_type: 1, ..v1::LogMessage::default() });

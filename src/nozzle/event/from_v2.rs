@@ -10,7 +10,8 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// What is wrong with the message.
-    #[inline]
+    // Always inlined: an event does not fit into registers, and would be copied on its way out.
+    #[inline(always)]
     pub fn from_v2(envelope: &'a v2::Envelope<'a>) -> Result<Option<Self>, Malformed> {
         let message = match envelope.message {
             v2::Message::None => return Ok(None),

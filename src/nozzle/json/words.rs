@@ -36,15 +36,15 @@ pub(in crate::nozzle) fn word(bytes: &[u8; 8]) -> u64 {
 /// JSON string as they are.
 #[inline(always)]
 pub(in crate::nozzle) fn plain_run(text: &[u8]) -> usize {
+    let (words, tail) = text.as_chunks::<8>();
     let mut at = 0;
-    while let Some(next) = text[at..].first_chunk::<8>() {
+    for next in words {
         let found = special_ascii(word(next));
         if found != 0 {
             return at + (found.trailing_zeros() / 8) as usize;
         }
         at += 8;
     }
-    let tail = &text[at..];
     at + tail.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).unwrap_or(tail.len())
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream};
 use http::StatusCode;
 use hyper::upgrade::Upgraded;
@@ -43,6 +44,13 @@ const GROUP: GroupLimits = GroupLimits { frames: 256, bytes: 1024 * 1024 };
 /// thousands in a second, and waking up for each would cost more than decoding it. The socket
 /// holds what comes meanwhile; the platform's own buffer lasts for 30 ms of the fastest stream.
 const GATHER: Duration = Duration::from_millis(1);
+
+/// The same while little comes: each wake-up is for fewer frames then, and nobody notices such a delay.
+const GATHER_FEW: Duration = Duration::from_millis(10);
+
+/// A group up to this size is little. What comes in the longer pause fits into the sockets of both sides, also
+/// when it is three times as much.
+const FEW_BYTES: usize = 32 * 1024;
 
 /// The websocket close code that stands for none.
 const NO_CODE: u16 = 1005;
@@ -156,7 +164,9 @@ impl Session {
         let Self { socket, gatherer, .. } = self;
         let fill = poll_fn(|cx| gatherer.poll(cx, group, |cx| socket.poll_unit(cx))).await?;
         if fill == Fill::Drained {
-            self.pause_until = Some(Instant::now() + GATHER);
+            let bytes: usize = group.frames.iter().map(Bytes::len).sum();
+            let pause = if bytes <= FEW_BYTES { GATHER_FEW } else { GATHER };
+            self.pause_until = Some(Instant::now() + pause);
         }
         Ok(fill)
     }

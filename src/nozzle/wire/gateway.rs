@@ -125,8 +125,7 @@ impl<'a> Envelope<'a> {
             self.tags = Tags::default();
         }
         let start = reader.start();
-        reader.object(|reader, key| {
-            let value = reader.string()?;
+        reader.strings(|key, value| {
             if let Some(key) = known(key) {
                 self.tags.set(key, room.text(value)?);
             }
@@ -141,7 +140,7 @@ fn log<'a>(reader: &mut Reader<'a>, room: &mut Room<'a>) -> Result<v2::Log<'a>, 
     let mut log = v2::Log::default();
     reader.object(|reader, name| {
         match name {
-            b"payload" => log.payload = room.base64(reader.string()?)?,
+            b"payload" => log.payload = reader.base64(|string| room.base64(string))?,
             b"type" => log.kind = reader.log_type()?,
             _ => reader.skip()?,
         }
@@ -202,8 +201,7 @@ impl TagMap<'_> {
     pub fn for_each(&self, mut each: impl FnMut(&[u8], &[u8])) {
         let mut reader = Reader::new(Cursor::new(self.text));
         // The map was read whole before, so there is nothing malformed to stop at.
-        let _ = reader.object(|reader, key| {
-            let value = reader.string()?;
+        let _ = reader.strings(|key, value| {
             each(key, &value.text());
             Ok(())
         });

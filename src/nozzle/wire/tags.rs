@@ -4,7 +4,7 @@
 //! a perfect hash of the known keys costs one comparison.
 
 use crate::nozzle::ledger::Malformed;
-use crate::nozzle::wire::reader::Reader;
+use crate::nozzle::wire::reader::{Reader, split_entry};
 
 /// Declares the known keys, their spelling and the order of their slots.
 macro_rules! keys {
@@ -85,16 +85,16 @@ keys! {
 
 const SLOTS: usize = Key::ALL.len();
 const TABLE_SIZE: usize = 64;
-const NO_KEY: u8 = u8::MAX;
 
 /// Where each key's hash points; built at compile time, which fails if two keys collide.
-const TABLE: [u8; TABLE_SIZE] = {
-    let mut table = [NO_KEY; TABLE_SIZE];
+static TABLE: [Option<(Key, &[u8])>; TABLE_SIZE] = {
+    let mut table = [None; TABLE_SIZE];
     let mut at = 0;
     while at < SLOTS {
-        let slot = hash(Key::ALL[at].name().as_bytes());
-        assert!(table[slot] == NO_KEY, "two known tags have the same hash: choose other factors");
-        table[slot] = at as u8;
+        let (key, name) = (Key::ALL[at], Key::ALL[at].name().as_bytes());
+        let slot = hash(name);
+        assert!(table[slot].is_none(), "two known tags have the same hash: choose other factors");
+        table[slot] = Some((key, name));
         at += 1;
     }
     table
@@ -140,8 +140,8 @@ impl KeySet {
 /// The known key with this spelling, if it is one.
 #[inline]
 pub fn known(key: &[u8]) -> Option<Key> {
-    let key_at = Key::ALL.get(usize::from(TABLE[hash(key)]))?;
-    (key_at.name().as_bytes() == key).then_some(*key_at)
+    let (known, name) = TABLE[hash(key)]?;
+    (name == key).then_some(known)
 }
 
 /// The values of the known tags of one envelope, borrowed from it.
@@ -191,6 +191,14 @@ impl<'a> Tags<'a> {
 /// The kind of damage.
 #[inline]
 pub fn entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    match split_entry(bytes) {
+        Some(entry) => Ok(entry),
+        None => any_entry(bytes),
+    }
+}
+
+#[cold]
+fn any_entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let mut reader = Reader::new(bytes);
     let (mut key, mut value) = (&[][..], &[][..]);
     while let Some((number, field)) = reader.next_field()? {

@@ -18,6 +18,9 @@ use crate::nozzle::wire::tags::{Tags, entry};
 /// Field number of `tags`.
 pub const TAGS: u32 = 17;
 
+/// What stands before each of them.
+const TAGS_KEY: &[u8; 2] = &[(TAGS << 3 | 2) as u8 | 0x80, (TAGS << 3 >> 7) as u8];
+
 /// The type with this number, and the envelope's field that holds its payload.
 fn event_type(number: i32) -> Option<(EventType, u32)> {
     Some(match number {
@@ -81,7 +84,11 @@ impl<'a> Envelope<'a> {
         // By field number; which one belongs to the type is known at the end only.
         let mut payloads = [None; 13];
         let mut reader = Reader::new(bytes);
-        while let Some((number, value)) = reader.next_field()? {
+        loop {
+            while let Some(entry) = reader.usual_entry(TAGS_KEY) {
+                envelope.tags.insert(entry);
+            }
+            let Some((number, value)) = reader.next_field()? else { break };
             match number {
                 TAGS => envelope.tags.insert(entry(value.bytes()?)?),
                 1 => (envelope.origin, has_origin) = (value.bytes()?, true),
@@ -100,7 +107,9 @@ impl<'a> Envelope<'a> {
         }
         let type_number = type_number.ok_or(Malformed::MissingField)?;
         let (event_type, payload_field) = event_type(type_number).ok_or(Malformed::EventType)?;
-        Ok(Self { event_type, payload: payloads[payload_field as usize], ..envelope })
+        envelope.event_type = event_type;
+        envelope.payload = payloads[payload_field as usize];
+        Ok(envelope)
     }
 }
 

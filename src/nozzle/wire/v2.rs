@@ -46,6 +46,8 @@ pub fn count_envelopes(message: &[u8]) -> u64 {
 
 /// Field number of `tags`.
 pub const TAGS: u32 = 9;
+/// What stands before each of them.
+const TAGS_KEY: &[u8; 1] = &[(TAGS << 3 | 2) as u8];
 /// Field number of `deprecated_tags`.
 pub const DEPRECATED_TAGS: u32 = 3;
 
@@ -103,7 +105,11 @@ impl<'a> Envelope<'a> {
             bytes,
         };
         let mut reader = Reader::new(bytes);
-        while let Some((number, value)) = reader.next_field()? {
+        loop {
+            while let Some(entry) = reader.usual_entry(TAGS_KEY) {
+                envelope.tags.insert(entry);
+            }
+            let Some((number, value)) = reader.next_field()? else { return Ok(envelope) };
             match number {
                 TAGS => envelope.tags.insert(entry(value.bytes()?)?),
                 DEPRECATED_TAGS => envelope.has_deprecated_tags = true,
@@ -118,7 +124,6 @@ impl<'a> Envelope<'a> {
                 _ => {}
             }
         }
-        Ok(envelope)
     }
 }
 

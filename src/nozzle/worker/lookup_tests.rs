@@ -61,14 +61,17 @@ async fn events_whose_app_could_not_be_looked_up_are_counted() {
     let foundation = Foundation::new(client(), api, credentials);
     let (metadata, _task) = Metadata::start(settings(), foundation, CancellationToken::new());
     let mut stages = stages(&metadata);
-    assert_eq!(pass(&mut stages, APP).unenriched, 1, "its look-up is under way");
+    let intake = pass(&mut stages, APP);
+    assert_eq!((intake.unenriched, intake.apps_unknown), (1, 1), "its look-up is under way");
     advance(WAIT).await;
     let lookup = metadata.lookup(APP);
     assert!(matches!(lookup, Lookup::Unavailable), "{lookup:?}");
     let intake = pass(&mut stages, APP);
     assert_eq!((intake.encoded, intake.unenriched), (Tally { events: 1, units: 1 }, 1));
+    assert_eq!((intake.apps_known, intake.apps_unknown), (0, 1));
     let intake = pass(&mut stages, "routing_api");
     assert_eq!((intake.encoded.events, intake.unenriched), (1, 0), "there is nothing to look up");
+    assert_eq!((intake.apps_known, intake.apps_unknown), (0, 0));
 }
 
 #[tokio::test]
@@ -97,5 +100,6 @@ async fn events_whose_index_could_not_be_read_are_counted() {
         }
         let intake = pass(&mut stages, APP);
         assert_eq!((intake.encoded.events, intake.unenriched), expected, "{status}");
+        assert_eq!((intake.apps_known, intake.apps_unknown), (1, 0), "{status}");
     }
 }

@@ -13,8 +13,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use bytes::Bytes;
 
 use self::body::EventStream;
+use self::json::JsonWriter;
 use self::query::Query;
 use super::capi::CloudController;
 use super::faults::{End, Fault, Target};
@@ -23,6 +25,7 @@ use super::router::{Reader, Router};
 use super::traffic;
 use super::uaa::Uaa;
 use crate::sim::listen::ConnectionHandle;
+use crate::sim::wire::Encoded;
 
 mod body;
 mod config;
@@ -30,6 +33,13 @@ pub(crate) mod json;
 mod query;
 
 pub use config::{Chunks, GatewayConfig, HttpVersions, JsonStyle, LineEnd, Spacing, Spelling, StreamForm};
+
+/// One batch as the data of an event; what cannot be decoded is left out.
+pub(crate) fn batch(envelopes: &[Encoded]) -> Bytes {
+    let mut writer = JsonWriter::new(JsonStyle::default());
+    let envelopes: Vec<_> = envelopes.iter().filter_map(|envelope| writer.write(envelope)).collect();
+    [&b"{\"batch\":["[..], &envelopes.join(&b","[..]), b"]}"].concat().into()
+}
 
 /// Either of these may read everything.
 const FIREHOSE_SCOPES: [&str; 2] = ["doppler.firehose", "logs.admin"];

@@ -179,7 +179,14 @@ impl Table {
 
     fn publish_v1(&self, envelopes: &[Encoded]) {
         let mut out: Vec<Vec<V1Item>> = self.v1.iter().map(|_| Vec::new()).collect();
-        for envelope in envelopes.iter().filter_map(Encoded::decode) {
+        for envelope in envelopes {
+            // Only app streams ask for the app.
+            let usual = if self.apps.is_empty() { convert::usual_log(envelope.bytes()) } else { None };
+            if let Some(log) = usual {
+                self.route_frame(&frame(&log), true, None, |at, frame| out[at].push(frame));
+                continue;
+            }
+            let Some(envelope) = envelope.decode() else { continue };
             for converted in convert::to_v1(envelope) {
                 let log = converted.event_type == EventType::LogMessage as i32;
                 // Only app streams ask for the app, and there are few.

@@ -200,11 +200,11 @@ impl Exchange<'_> {
             Work::Poll(admitted) => Intake::new(admitted.encoding, Digest::Collected(Vec::new()), limit),
             Work::Ingest(endpoint, admitted) => {
                 // Where each event's size matters a scan is not enough.
-                let counts = matches!(self.shared.ledger().mode(), LedgerMode::Count);
-                let digest = if counts && self.plan.busy_after.is_none() && self.shared.queue().is_none() {
-                    Digest::Scanned(Scanner::new(*endpoint))
-                } else {
-                    Digest::Collected(Vec::new())
+                let scans = self.plan.busy_after.is_none() && self.shared.queue().is_none();
+                let digest = match self.shared.ledger().mode() {
+                    LedgerMode::Count if scans => Digest::Scanned(Scanner::new(*endpoint)),
+                    LedgerMode::Delays if scans => Digest::Scanned(Scanner::timed(*endpoint)),
+                    _ => Digest::Collected(Vec::new()),
                 };
                 Intake::new(admitted.encoding, digest, limit)
             }

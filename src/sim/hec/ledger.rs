@@ -6,11 +6,13 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::delays::Delays;
 use super::events::{Defaults, Indexed, Kind};
 use crate::clock::UnixNanos;
 
@@ -40,6 +42,9 @@ pub enum LedgerMode {
     /// Events and bytes, counted by a scan that does not parse: an event's keys, index and
     /// fields are not checked in this mode.
     Count,
+    /// As `Count`; and how long after its own `time` one of each 16 events was taken. Their clock must
+    /// be this machine's.
+    Delays,
 }
 
 impl Default for LedgerMode {
@@ -160,6 +165,7 @@ struct Kept {
     record_bytes: usize,
     sequences: Sequences,
     summary: Summary,
+    delays: Delays,
 }
 
 impl Ledger {
@@ -182,13 +188,34 @@ impl Ledger {
         kept.event_bytes += event_bytes;
     }
 
+    /// Notes when events were taken whose own times are these.
+    pub(super) fn taken(&self, times: &[UnixNanos]) {
+        if times.is_empty() {
+            return;
+        }
+        let now = UnixNanos::now();
+        let mut kept = self.lock();
+        for time in times {
+            let nanos = now.0.saturating_sub(time.0);
+            kept.delays.add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)));
+        }
+    }
+
+    /// The delays since the last time they were taken.
+    pub(super) fn take_delays(&self) -> Result<Delays, LedgerError> {
+        match self.mode {
+            LedgerMode::Delays => Ok(std::mem::take(&mut self.lock().delays)),
+            _ => Err(LedgerError::NotKept("delays")),
+        }
+    }
+
     /// Adds the events of one request.
     pub(super) fn add(&self, origin: &Origin, events: &[Indexed<'_>]) {
         // Numbers are found before the lock is taken: they are the dear part.
         let numbers: Vec<Option<u64>> = match self.mode {
             LedgerMode::Sequences { extract, .. } => events.iter().map(|event| extract(event.text)).collect(),
             LedgerMode::Full { .. } => Vec::new(),
-            LedgerMode::Count => {
+            LedgerMode::Count | LedgerMode::Delays => {
                 let bytes = events.iter().map(|event| event.text.len() as u64).sum();
                 return self.count(events.len() as u64, bytes);
             }
@@ -246,7 +273,7 @@ impl Ledger {
 
     pub(super) fn summary(&self) -> Result<Summary, LedgerError> {
         match self.mode {
-            LedgerMode::Count => Err(LedgerError::NotKept("indexes and source types")),
+            LedgerMode::Count | LedgerMode::Delays => Err(LedgerError::NotKept("indexes and source types")),
             LedgerMode::Full { .. } | LedgerMode::Sequences { .. } => Ok(self.lock().summary.clone()),
         }
     }
@@ -254,7 +281,7 @@ impl Ledger {
     fn sequences(&self) -> Result<MutexGuard<'_, Kept>, LedgerError> {
         match self.mode {
             LedgerMode::Sequences { .. } => Ok(self.lock()),
-            LedgerMode::Full { .. } | LedgerMode::Count => Err(LedgerError::NotKept("sequence numbers")),
+            _ => Err(LedgerError::NotKept("sequence numbers")),
         }
     }
 

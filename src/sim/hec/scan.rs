@@ -7,6 +7,10 @@
 //! as a sender can be, so that it never is what a benchmark measures.
 
 use super::config::Endpoint;
+use crate::clock::UnixNanos;
+
+/// Of so many events the time of one is read.
+const TIMED: u64 = 16;
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +22,10 @@ pub(super) enum Ending {
 }
 
 /// Counts the events of one body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Scanner {
     Json(JsonScanner),
+    Timed(TimedScanner),
     Lines(LineScanner),
 }
 
@@ -32,9 +37,26 @@ impl Scanner {
         }
     }
 
+    /// As [`Scanner::new`], reading the time of some events; lines have none.
+    pub(super) fn timed(endpoint: Endpoint) -> Self {
+        match Self::new(endpoint) {
+            Self::Json(json) => Self::Timed(TimedScanner { json, times: Vec::new(), next: 0 }),
+            other => other,
+        }
+    }
+
+    /// The times that were read.
+    pub(super) fn times(&self) -> &[UnixNanos] {
+        match self {
+            Self::Timed(scanner) => &scanner.times,
+            Self::Json(_) | Self::Lines(_) => &[],
+        }
+    }
+
     pub(super) fn feed(&mut self, chunk: &[u8]) {
         match self {
-            Self::Json(scanner) => scanner.feed(chunk),
+            Self::Json(scanner) => scanner.feed(chunk, |_| {}),
+            Self::Timed(scanner) => scanner.feed(chunk),
             Self::Lines(scanner) => scanner.feed(chunk),
         }
     }
@@ -43,6 +65,7 @@ impl Scanner {
     pub(super) fn events(&self) -> u64 {
         match self {
             Self::Json(scanner) => scanner.events,
+            Self::Timed(scanner) => scanner.json.events,
             Self::Lines(scanner) => scanner.events + u64::from(scanner.line_bytes > 0),
         }
     }
@@ -51,6 +74,7 @@ impl Scanner {
     pub(super) fn event_bytes(&self) -> u64 {
         match self {
             Self::Json(scanner) => scanner.event_bytes,
+            Self::Timed(scanner) => scanner.json.event_bytes,
             Self::Lines(scanner) => scanner.event_bytes + scanner.line_bytes,
         }
     }
@@ -58,6 +82,7 @@ impl Scanner {
     pub(super) fn ending(&self) -> Ending {
         match self {
             Self::Json(scanner) => scanner.ending(),
+            Self::Timed(scanner) => scanner.json.ending(),
             Self::Lines(_) => Ending::Clean,
         }
     }
@@ -95,16 +120,20 @@ pub(super) struct JsonScanner {
 }
 
 impl JsonScanner {
-    fn feed(&mut self, chunk: &[u8]) {
+    /// Calls `each` after each block.
+    #[inline]
+    fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&Self)) {
         let (blocks, rest) = chunk.as_chunks::<BLOCK>();
         for block in blocks {
             self.block(block, BLOCK);
+            each(self);
         }
         if !rest.is_empty() {
             // Spaces change nothing, in a string or outside.
             let mut block = [b' '; BLOCK];
             block[..rest.len()].copy_from_slice(rest);
             self.block(&block, rest.len());
+            each(self);
         }
     }
 
@@ -176,6 +205,45 @@ impl JsonScanner {
     }
 }
 
+/// Counts, and reads the time of one of each [`TIMED`] events, where it is the first member.
+#[derive(Clone, Debug)]
+pub(super) struct TimedScanner {
+    json: JsonScanner,
+    times: Vec<UnixNanos>,
+    /// The event whose time is wanted; a later one will do.
+    next: u64,
+}
+
+impl TimedScanner {
+    fn feed(&mut self, chunk: &[u8]) {
+        let Self { json, times, next } = self;
+        let base = json.consumed;
+        json.feed(chunk, |json| {
+            if json.place != Place::Event || json.events < *next {
+                return;
+            }
+            // One that began in an earlier chunk, or whose time the chunk cuts, is passed over.
+            let start = json.event_start.checked_sub(base).and_then(|at| usize::try_from(at).ok());
+            if let Some(time) = start.and_then(|at| time_of(chunk.get(at..)?)) {
+                times.push(time);
+                *next = json.events + TIMED;
+            }
+        });
+    }
+}
+
+/// The time of an event that begins with it: seconds, with up to nine decimals.
+fn time_of(event: &[u8]) -> Option<UnixNanos> {
+    let text = event.strip_prefix(b"{\"time\":")?;
+    let text = text.strip_prefix(b"\"").unwrap_or(text);
+    let end = text.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
+    let text = std::str::from_utf8(&text[..end]).ok()?;
+    let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let nanos: i64 = format!("{decimals:0<9}").get(..9)?.parse().ok()?;
+    let seconds: i64 = seconds.parse().ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos).map(UnixNanos)
+}
+
 fn separates(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b'[' | b']')
 }
@@ -230,5 +298,41 @@ impl LineScanner {
     fn take(&mut self, part: &[u8]) {
         let returns = memchr::memchr_iter(b'\r', part).count();
         self.line_bytes += (part.len() - returns) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_whatever_the_chunks_are() {
+        let event = |n: u64| format!("{{\"time\":\"17000000{n:02}.25\",\"event\":{{\"time\":\"1.5\"}}}}\n");
+        let body: String = (0..40).map(event).collect();
+        for size in [40, 64, 100, 1000, 10_000] {
+            let mut scanner = Scanner::timed(Endpoint::Event);
+            body.as_bytes().chunks(size).for_each(|chunk| scanner.feed(chunk));
+            assert_eq!((scanner.events(), scanner.ending()), (40, Ending::Clean));
+            let times = scanner.times();
+            assert!((1..=3).contains(&times.len()), "{times:?} in chunks of {size}");
+            for time in times {
+                let seconds = time.0 / 1_000_000_000 - 1_700_000_000;
+                assert!((0..40).contains(&seconds) && time.0 % 1_000_000_000 == 250_000_000, "{time:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_whole_time_in_front_is_one() {
+        for (event, expected) in [
+            (r#"{"time":"1.5","event""#, Some(1_500_000_000)),
+            (r#"{"time":1.000000001,"#, Some(1_000_000_001)),
+            (r#"{"time":12}"#, Some(12_000_000_000)),
+            (r#"{"time":"1.5"#, None),
+            (r#"{"time":"soon","#, None),
+            (r#"{"event":{"time":1,"#, None),
+        ] {
+            assert_eq!(time_of(event.as_bytes()), expected.map(UnixNanos), "{event}");
+        }
     }
 }

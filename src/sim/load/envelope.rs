@@ -1,30 +1,24 @@
-//! Writes envelopes straight in wire form, tags in a new order each time.
+//! Makes up envelopes, straight in wire form.
 //!
 //! About a microsecond each: the load must leave the machine to what it measures.
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use fastrand::Rng;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use super::corpus::{self, Clock, Mark, RouterApp, Style};
 use super::sequence;
-use super::world::{Component, Instance, Tags, World};
+use super::world::{Component, Instance, World};
 use super::{LoadConfig, Sort};
-use crate::sim::wire::{self, Encoded, FIRST_FIELD, Kind, SECOND_FIELD};
+use crate::sim::wire::{self, Encoded, FIRST_FIELD, Kind, LOG, SECOND_FIELD};
+use crate::sim::writer::{Head, Tags, Writer, put_varint};
 
-/// Envelopes are cut out of blocks of this size; one is freed when all of its envelopes are.
-const BLOCK_BYTES: usize = 256 * 1024;
-
-/// Keys of an envelope's fields: number and wire type.
-const TIMESTAMP: u8 = 1 << 3;
-const SOURCE_ID: u8 = SECOND_FIELD;
-const LOG: u8 = 4 << 3 | 2;
+/// Keys of an envelope's messages: number and wire type.
 const COUNTER: u8 = 5 << 3 | 2;
 const GAUGE: u8 = 6 << 3 | 2;
 const TIMER: u8 = 7 << 3 | 2;
-const INSTANCE_ID: u8 = 8 << 3 | 2;
 const EVENT: u8 = 10 << 3 | 2;
 /// Keys within messages.
 const SECOND_VARINT: u8 = 2 << 3;
@@ -42,13 +36,12 @@ pub(super) struct Generator {
     payload_bytes: usize,
     clock: Clock,
     now: i64,
-    block: BytesMut,
+    writer: Writer,
     // Buffers that are used again and again.
-    body: Vec<u8>,
+    path: Vec<u8>,
     message: Vec<u8>,
     payload: Vec<u8>,
     more_tags: Tags,
-    order: Vec<u8>,
 }
 
 impl Generator {
@@ -64,12 +57,11 @@ impl Generator {
             payload_bytes: config.payload_bytes,
             clock: Clock::new(),
             now: 0,
-            block: BytesMut::new(),
-            body: Vec::new(),
+            writer: Writer::default(),
+            path: Vec::new(),
             message: Vec::new(),
             payload: Vec::new(),
             more_tags: Tags::default(),
-            order: Vec::new(),
         }
     }
 
@@ -86,17 +78,9 @@ impl Generator {
 
     pub(super) fn make(&mut self, sort: Sort, sequence: u64) -> Encoded {
         self.now += 1000;
-        self.body.clear();
         self.message.clear();
         self.payload.clear();
         self.more_tags.clear();
-        let kind = match sort {
-            Sort::AppLog | Sort::ErrorLog | Sort::RouterLog => Kind::Log,
-            Sort::Timer => Kind::Timer,
-            Sort::Container | Sort::Gauge => Kind::Gauge,
-            Sort::Counter => Kind::Counter,
-            Sort::Event => Kind::Event,
-        };
         let world = Arc::clone(&self.world);
         let instance = &world.instances[self.rng.usize(..world.instances.len())];
         let component = &world.components[self.rng.usize(..world.components.len())];
@@ -109,10 +93,9 @@ impl Generator {
             Sort::Gauge => self.gauge(component, sequence),
             Sort::Event => self.event(component, sequence),
         }
-        self.seal(kind)
     }
 
-    fn app_log(&mut self, instance: &Instance, sort: Sort, sequence: u64) {
+    fn app_log(&mut self, instance: &Instance, sort: Sort, sequence: u64) -> Encoded {
         // Half to one and a half of the size asked for.
         let target = self.payload_bytes / 2 + self.rng.usize(..=self.payload_bytes);
         let style = match sort {
@@ -127,13 +110,12 @@ impl Generator {
             const ERR: u64 = 1;
             put_varint(SECOND_VARINT, ERR, &mut self.message);
         }
-        self.head(&instance.app_guid, &instance.index, &instance.log_tags);
-        self.finish(LOG);
+        self.envelope(&instance.app_guid, &instance.index, &instance.log_tags, LOG, Kind::Log)
     }
 
-    fn router_log(&mut self, instance: &Instance, sequence: u64) {
+    fn router_log(&mut self, instance: &Instance, sequence: u64) -> Encoded {
         let mark = Mark { sequence, run: &self.run };
-        let mut path = std::mem::take(&mut self.body);
+        let mut path = std::mem::take(&mut self.path);
         let visit = corpus::visit(mark, &mut self.rng, &mut path);
         let app = RouterApp {
             host: &instance.host,
@@ -144,13 +126,12 @@ impl Generator {
         };
         corpus::router_line(&visit, &path, &app, &self.clock, &mut self.rng, &mut self.payload);
         path.clear();
-        self.body = path;
+        self.path = path;
         wire::put_text(FIRST_FIELD, &self.payload, &mut self.message);
-        self.head(&instance.app_guid, "0", &instance.router_log_tags);
-        self.finish(LOG);
+        self.envelope(&instance.app_guid, "0", &instance.router_log_tags, LOG, Kind::Log)
     }
 
-    fn timer(&mut self, instance: &Instance, sequence: u64) {
+    fn timer(&mut self, instance: &Instance, sequence: u64) -> Encoded {
         let mark = Mark { sequence, run: &self.run };
         self.payload.put_slice(b"https://");
         self.payload.put_slice(instance.host.as_bytes());
@@ -188,11 +169,10 @@ impl Generator {
         wire::put_text(FIRST_FIELD, b"http", &mut self.message);
         put_varint(SECOND_VARINT, (self.now - took).cast_unsigned(), &mut self.message);
         put_varint(THIRD_VARINT, self.now.cast_unsigned(), &mut self.message);
-        self.head(&instance.app_guid, &instance.index, &instance.timer_tags);
-        self.finish(TIMER);
+        self.envelope(&instance.app_guid, &instance.index, &instance.timer_tags, TIMER, Kind::Timer)
     }
 
-    fn container(&mut self, instance: &Instance, sequence: u64) {
+    fn container(&mut self, instance: &Instance, sequence: u64) -> Encoded {
         const MEBIBYTE: f64 = 1_048_576.0;
         // Exact up to 2^53 bytes, beyond two billion numbers.
         #[allow(clippy::cast_precision_loss, reason = "small enough to be exact")]
@@ -204,21 +184,19 @@ impl Generator {
         self.metric("disk", "bytes", disk);
         self.metric("memory_quota", "bytes", 1024.0 * MEBIBYTE);
         self.metric("disk_quota", "bytes", 4096.0 * MEBIBYTE);
-        self.head(&instance.app_guid, &instance.index, &instance.metric_tags);
-        self.finish(GAUGE);
+        self.envelope(&instance.app_guid, &instance.index, &instance.metric_tags, GAUGE, Kind::Gauge)
     }
 
-    fn counter(&mut self, component: &Component, sequence: u64) {
+    fn counter(&mut self, component: &Component, sequence: u64) -> Encoded {
         self.name(component.metric, sequence);
         wire::put_text(FIRST_FIELD, &self.payload, &mut self.message);
         put_varint(SECOND_VARINT, self.rng.u64(1..500), &mut self.message);
         put_varint(THIRD_VARINT, self.rng.u64(500..1 << 40), &mut self.message);
-        self.head(component.source_id, &component.instance_id, &component.tags);
-        self.finish(COUNTER);
+        self.envelope(component.source_id, &component.instance_id, &component.tags, COUNTER, Kind::Counter)
     }
 
     /// Often one metric, sometimes a second one, which has no number of its own.
-    fn gauge(&mut self, component: &Component, sequence: u64) {
+    fn gauge(&mut self, component: &Component, sequence: u64) -> Encoded {
         self.name(component.metric, sequence);
         let name = std::mem::take(&mut self.payload);
         let value = self.rng.f64() * 1e6;
@@ -228,19 +206,17 @@ impl Generator {
             let value = f64::from(self.rng.u16(..));
             self.metric("memoryStats.numBytesAllocated", "count", value);
         }
-        self.head(component.source_id, &component.instance_id, &component.tags);
-        self.finish(GAUGE);
+        self.envelope(component.source_id, &component.instance_id, &component.tags, GAUGE, Kind::Gauge)
     }
 
-    fn event(&mut self, component: &Component, sequence: u64) {
+    fn event(&mut self, component: &Component, sequence: u64) -> Encoded {
         self.payload.put_slice(b"restarted after a failed health check, ");
         sequence::put(sequence, &mut self.payload);
         self.payload.put_slice(b" run=");
         self.payload.put_slice(self.run.as_bytes());
         wire::put_text(FIRST_FIELD, b"process restarted", &mut self.message);
         wire::put_text(SECOND_FIELD, &self.payload, &mut self.message);
-        self.head(component.source_id, &component.instance_id, &component.tags);
-        self.finish(EVENT);
+        self.envelope(component.source_id, &component.instance_id, &component.tags, EVENT, Kind::Event)
     }
 
     /// The name of a metric with its number behind.
@@ -268,40 +244,8 @@ impl Generator {
         self.message.put_f64_le(value);
     }
 
-    /// Everything before the message, in the platform's order.
-    fn head(&mut self, source_id: &str, instance_id: &str, tags: &Tags) {
-        put_varint(TIMESTAMP, self.now.cast_unsigned(), &mut self.body);
-        wire::put_text(SOURCE_ID, source_id.as_bytes(), &mut self.body);
-        wire::put_text(INSTANCE_ID, instance_id.as_bytes(), &mut self.body);
-        let total = tags.len() + self.more_tags.len();
-        self.order.clear();
-        self.order.extend((0..total).map(|at| u8::try_from(at).unwrap_or(u8::MAX)));
-        self.rng.shuffle(&mut self.order);
-        for &at in &self.order {
-            let at = usize::from(at);
-            let entry = match at.checked_sub(tags.len()) {
-                None => tags.entry(at),
-                Some(at) => self.more_tags.entry(at),
-            };
-            self.body.put_slice(entry);
-        }
+    fn envelope(&mut self, source_id: &str, instance_id: &str, tags: &Tags, key: u8, kind: Kind) -> Encoded {
+        let head = Head { unix_nanos: self.now, source_id, instance_id, tags, more_tags: &self.more_tags };
+        self.writer.envelope(&head, key, &self.message, kind, &mut self.rng)
     }
-
-    fn finish(&mut self, key: u8) {
-        wire::put_text(key, &self.message, &mut self.body);
-    }
-
-    fn seal(&mut self, kind: Kind) -> Encoded {
-        if self.block.capacity() < self.body.len() + 16 {
-            self.block = BytesMut::with_capacity(BLOCK_BYTES.max(self.body.len() + 16));
-        }
-        let body_at = wire::record_header(self.body.len(), &mut self.block);
-        self.block.put_slice(&self.body);
-        Encoded::from_record(self.block.split().freeze(), body_at, kind)
-    }
-}
-
-fn put_varint(key: u8, value: u64, out: &mut Vec<u8>) {
-    out.put_u8(key);
-    encode_varint(value, out);
 }

@@ -6,7 +6,7 @@
 use fastrand::Rng;
 
 use crate::sim::foundation::{App, CloudController, Organization, Space};
-use crate::sim::wire;
+use crate::sim::writer::Tags;
 
 const APPS_PER_SPACE: usize = 8;
 const SPACES_PER_ORGANIZATION: usize = 3;
@@ -18,42 +18,6 @@ const LAST_NAMES: [&str; 5] = ["api", "web", "worker", "service", "ui"];
 const SPACE_NAMES: [&str; SPACES_PER_ORGANIZATION] = ["production", "staging", "development"];
 const ORGANIZATION_NAMES: [&str; 6] =
     ["retail", "logistics", "finance", "platform-team", "data science", "größenwahn"];
-
-/// Map entries, encoded, to be written in any order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tags {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Tags {
-    pub(super) fn new(tags: &[(&str, &str)]) -> Self {
-        let mut all = Self::default();
-        for (name, value) in tags {
-            all.put(name, value.as_bytes());
-        }
-        all
-    }
-
-    pub(super) fn put(&mut self, name: &str, value: &[u8]) {
-        wire::put_tag(wire::V2_TAGS, name.as_bytes(), value, &mut self.bytes);
-        self.ends.push(self.bytes.len());
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub(super) fn entry(&self, at: usize) -> &[u8] {
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.bytes[start..self.ends[at]]
-    }
-}
 
 /// One instance of an app.
 #[derive(Debug)]
@@ -183,7 +147,7 @@ fn instance(app: &App, space: &Space, organization: &Organization, index: usize,
         ("instance_id", &index),
     ];
     let on_router = [("origin", "gorouter"), ("job", "router"), ("index", &router_id), ("ip", "10.0.4.20")];
-    let with = |more: &[&[(&str, &str)]]| Tags::new(&[&tenant, more.concat().as_slice()].concat());
+    let with = |more: &[&[(&str, &str)]]| Tags::new([&tenant, more.concat().as_slice()].concat());
     Instance {
         log_tags: with(&[&on_cell, &[("source_type", "APP/PROC/WEB")]]),
         metric_tags: with(&[&on_cell]),
@@ -210,7 +174,7 @@ fn components(rng: &mut Rng) -> Vec<Component> {
             ("product", "VMware Tanzu Application Service"),
             ("system_domain", "sys.example.com"),
         ];
-        Component { source_id, metric, tags: Tags::new(&tags), instance_id }
+        Component { source_id, metric, tags: Tags::new(tags), instance_id }
     };
     vec![
         component("doppler", "loggregator.doppler", "doppler", "ingress"),

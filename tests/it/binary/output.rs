@@ -61,11 +61,9 @@ async fn debug_prints_bodies_and_sends_nothing() {
         });
         let events = documents.filter(|document| document.get("event").is_some()).count() as u64;
         assert!(events >= ENVELOPES, "{events} events of {ENVELOPES} envelopes");
-        assert!(
-            ended.stderr.iter().any(|line| line.contains("DEBUG: events are printed")),
-            "{}",
-            ended.text()
-        );
+        let warning =
+            |line: &&String| line.contains("\"level\":\"WARN\"") && line.contains("\"setting\":\"DEBUG\"");
+        assert!(ended.stdout.iter().any(|line| warning(&line)), "{}", ended.text());
         let seen = peers.hec.snapshot();
         assert_eq!((seen.requests, seen.connections_opened), (0, 0), "nothing goes to Splunk");
     }

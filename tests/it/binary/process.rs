@@ -145,6 +145,11 @@ impl Nozzle {
         line["address"].as_str().expect("an address").parse().expect("an address")
     }
 
+    /// The lines of standard output so far, from the `n`th on.
+    pub(crate) fn lines_from(&self, n: usize) -> Vec<String> {
+        self.stdout.lines.borrow().get(n..).unwrap_or_default().to_vec()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).expect("a process id")));
@@ -199,13 +204,14 @@ impl Ended {
         self.log().into_iter().filter(|line| line["message"] == message).collect()
     }
 
-    /// The ledger of the last line, after an end in good order.
+    /// The ledger at the end, which has to be in good order.
     pub(crate) fn ledger(&self) -> Ledger {
         assert_eq!(self.code, Some(0), "{}", self.text());
         let log = self.log();
-        let last = log.last().expect("a log");
-        assert_eq!((&last["message"], &last["balanced"]), (&"stopped".into(), &true.into()), "{last:?}");
-        let ledger = Ledger(serde_json::from_str(last["ledger"].as_str().expect("text")).expect("JSON"));
+        // With `trace` the runtime may have something to say while it ends.
+        let last = log.iter().rfind(|line| line["message"] == "stopped").expect("it has stopped");
+        assert_eq!(last["balanced"], true, "{last:?}");
+        let ledger = Ledger { envelopes: last["ledger"].clone(), own: last["own"].clone() };
         ledger.check();
         assert_eq!(last["received"], ledger.count("received"));
         assert_eq!(last["delivered"], ledger.count("delivered"));
@@ -216,29 +222,49 @@ impl Ended {
 
 /// The nozzle's last word on where everything went.
 #[derive(Debug)]
-pub(crate) struct Ledger(Value);
+pub(crate) struct Ledger {
+    envelopes: Value,
+    /// The nozzle's own events.
+    pub(crate) own: Value,
+}
 
 impl Ledger {
     /// A figure, by its JSON pointer without the first slash; none counts as 0.
     pub(crate) fn count(&self, path: &str) -> u64 {
-        let value = self.0.pointer(&format!("/{path}"));
+        let value = self.envelopes.pointer(&format!("/{path}"));
         value.map_or(0, |value| value.as_u64().unwrap_or_else(|| panic!("{path}: {value}")))
     }
 
     /// All reasons of one kind together.
     pub(crate) fn sum(&self, kind: &str) -> u64 {
-        let rows = self.0[kind].as_object().unwrap_or_else(|| panic!("no {kind} in {self:?}"));
+        let rows = self.envelopes[kind].as_object().unwrap_or_else(|| panic!("no {kind} in {self:?}"));
         rows.values().map(|n| n.as_u64().expect("a count")).sum()
+    }
+
+    /// Events that Splunk took, the nozzle's own among them.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.count("events/delivered") + self.own["delivered"].as_u64().expect("a count")
+    }
+
+    /// Own events lost, by reason.
+    pub(crate) fn own_dropped(&self, reason: &str) -> u64 {
+        self.own["dropped"].get(reason).map_or(0, |n| n.as_u64().expect("a count"))
     }
 
     /// Both lines balance, by our own sum, and nothing is held.
     fn check(&self) {
         assert_eq!((self.count("parked"), self.count("batched"), self.count("events/batched")), (0, 0, 0));
-        let out = self.count("delivered")
+        let out = ["delivered", "unconfirmed", "spooled"].map(|row| self.count(row)).iter().sum::<u64>()
             + ["filtered", "dropped", "rejected"].map(|kind| self.sum(kind)).iter().sum::<u64>();
-        assert_eq!(self.count("received"), out, "{self:?}");
-        let events = ["delivered", "dropped", "rejected"].map(|kind| self.count(&format!("events/{kind}")));
-        assert_eq!(self.count("events/written"), events.iter().sum::<u64>(), "{self:?}");
+        assert_eq!(self.count("received") + self.count("recovered_from_spool"), out, "{self:?}");
+        let events = ["delivered", "unconfirmed", "dropped", "rejected", "spooled"]
+            .map(|kind| self.count(&format!("events/{kind}")));
+        let came = self.count("events/written") + self.count("events/recovered_from_spool");
+        assert_eq!(came, events.iter().sum::<u64>(), "{self:?}");
+        let dropped = self.own["dropped"].as_object().expect("reasons").values();
+        let dropped: u64 = dropped.map(|n| n.as_u64().expect("a count")).sum();
+        let own = |name: &str| self.own[name].as_u64().expect("a count");
+        assert_eq!((own("waiting"), own("written")), (0, own("delivered") + dropped), "{self:?}");
     }
 }
 

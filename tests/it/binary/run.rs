@@ -45,7 +45,7 @@ async fn delivers(peers: &Peers, source: Source, nozzle: Command, shard_id: &str
     let ledger = ended.ledger();
     assert!(ledger.count("received") >= ENVELOPES, "{ledger:?}");
     assert_eq!((ledger.sum("dropped"), ledger.sum("rejected")), (0, 0), "{ledger:?}");
-    assert_eq!(ledger.count("events/delivered"), peers.indexed());
+    assert_eq!(ledger.delivered(), peers.indexed());
 }
 
 #[tokio::test]

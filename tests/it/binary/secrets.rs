@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use firehose_nozzle::sim::foundation::{End, Fault, FoundationConfig, Target, TokenFault};
+use firehose_nozzle::sim::foundation::{End, Fault, Target, TokenFault};
 use firehose_nozzle::sim::hec::{HecServer, HecServerConfig, Token};
 
 use super::peers::{Peers, Source};
@@ -27,6 +27,13 @@ fn assert_clean(what: &str, text: &str, secrets: &[String]) {
         let line = text.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} in {what}");
     }
+}
+
+/// What the nozzle has sent of itself.
+fn own_events(collectors: &[&HecServer]) -> String {
+    let records = collectors.iter().flat_map(|hec| hec.records().expect("they are kept"));
+    let own = records.filter(|record| record.index == "own" || record.index == "own_metrics");
+    own.map(|record| String::from_utf8_lossy(&record.envelope).into_owned() + "\n").collect()
 }
 
 /// Takes the nozzle through everything that has to do with a secret; gives what it served meanwhile.
@@ -77,7 +84,7 @@ fn authorization() -> String {
 }
 
 async fn no_secret_is_seen(source: Source) {
-    let peers = Peers::start_with(CLIENT_SECRET, HEC_TOKEN, FoundationConfig::default()).await;
+    let peers = Peers::start_recording(CLIENT_SECRET, HEC_TOKEN, &[]).await;
     let other = HecServer::start(HecServerConfig::new(vec![Token::new("other", FAILOVER_TOKEN)]));
     let other = other.await.expect("a collector");
     let command = |arguments: &[&str]| {
@@ -90,6 +97,9 @@ async fn no_secret_is_seen(source: Source) {
             ("METADATA_RATE", "1000/s"),
             ("LOG_LEVEL", "trace"),
             ("SHUTDOWN_TIMEOUT", "1s"),
+            ("SPLUNK_LOGGING_INDEX", "own"),
+            ("SPLUNK_METRIC_INDEX", "own_metrics"),
+            ("STATUS_MONITOR_INTERVAL", "1s"),
         ])
     };
     let mut nozzle = command(&[]).start();
@@ -97,6 +107,12 @@ async fn no_secret_is_seen(source: Source) {
     let mut tokens = peers.foundation.uaa().tokens();
     assert!(!tokens.is_empty());
     let served = troubled_life(&peers, &other, source, &mut nozzle).await;
+    eventually("it has told of it", async || {
+        let own = own_events(&[&peers.hec, &other]);
+        let told = ["cf:nozzlemetrics", "the HEC refuses requests"].iter().all(|part| own.contains(part));
+        told.then_some(())
+    })
+    .await;
     let config = command(&["config"]).run().await;
     let good = command(&["check"]).run().await;
     peers.hec.set_tokens(vec![Token::new("other", "other")]);
@@ -108,6 +124,7 @@ async fn no_secret_is_seen(source: Source) {
     assert!(ended.log().iter().any(|line| line["level"] == "TRACE"), "everything is logged");
     assert_eq!((config.code, good.code, bad.code), (Some(0), Some(0), Some(69)), "{}", bad.text());
     let secrets = secrets(&tokens);
+    assert_clean("own events", &own_events(&[&peers.hec, &other]), &secrets);
     assert_clean("/status.json and /ready", &served, &secrets);
     for (what, ended) in [("nozzle", &ended), ("config", &config), ("check", &good), ("check", &bad)] {
         assert_clean(what, &ended.text(), &secrets);

@@ -30,7 +30,7 @@ async fn under_full_load_nothing_that_was_read_is_lost() {
         let ledger = ended.ledger();
         assert_eq!((ledger.sum("dropped"), ledger.sum("rejected")), (0, 0), "{ledger:?}");
         assert!(ledger.count("received") > 1000, "{ledger:?}");
-        assert_eq!(ledger.count("events/delivered"), peers.indexed());
+        assert_eq!(ledger.delivered(), peers.indexed());
     }
 }
 
@@ -53,7 +53,7 @@ fn counted(ended: &Ended, peers: &Peers) {
     let ledger = ended.ledger();
     assert!(ledger.count("dropped/shutdown") > 0, "{ledger:?}");
     assert_eq!(ledger.sum("dropped"), ledger.count("dropped/shutdown"), "{ledger:?}");
-    assert_eq!(ledger.count("events/delivered"), peers.indexed());
+    assert_eq!(ledger.delivered(), peers.indexed());
     let lines = ended.logged("envelopes dropped");
     let envelopes: u64 = lines.iter().map(|line| line["envelopes"].as_u64().expect("a count")).sum();
     assert_eq!(envelopes, ledger.count("dropped/shutdown"));

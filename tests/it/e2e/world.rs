@@ -196,7 +196,10 @@ impl World {
     pub(super) async fn settled(&self, nozzle: &Nozzle) -> Status {
         self.sent_all().await;
         let sent = self.sent();
-        let settled = |status: &Status| status.ledger.received >= sent && status.ledger.buffered() == 0;
+        let settled = |status: &Status| {
+            let ledger = &status.ledger;
+            ledger.received >= sent && ledger.buffered() == 0 && ledger.spooled == 0
+        };
         nozzle.until("all that was sent is settled", settled).await
     }
 
@@ -235,7 +238,7 @@ pub(super) struct Ended {
 }
 
 impl Nozzle {
-    async fn start(app: App) -> Self {
+    pub(super) async fn start(app: App) -> Self {
         let shutdown = CancellationToken::new();
         let (watch, view) = oneshot::channel();
         let mut running = Tasks::new();

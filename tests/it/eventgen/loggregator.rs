@@ -53,6 +53,7 @@ async fn read_over(source: &str, events: u64) {
             ("SPLUNK_HOST", &hec.url()),
             ("SPLUNK_TOKEN", TOKEN),
             ("SPLUNK_INDEX", "main"),
+            ("SPLUNK_LOGGING_INDEX", "off"),
             ("EVENTS", "LogMessage,ValueMetric,ContainerMetric"),
             ("ADD_APP_INFO", "AppName,OrgName,SpaceName"),
         ])

@@ -1,14 +1,20 @@
-//! An envelope from an event: a log line as it is, metrics from JSON.
+//! An envelope from an event: a log line as it is, straight in wire form; metrics from JSON.
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use serde::Deserialize;
 
 use super::world::Tenant;
 use crate::eventgen::event::Event;
 use crate::eventgen::output::lines;
 use crate::proto::loggregator::envelope::Message;
-use crate::proto::loggregator::{Counter, Envelope, Gauge, GaugeValue, Log, Timer};
+use crate::proto::loggregator::{Counter, Envelope, Gauge, GaugeValue, Timer};
+use crate::sim::wire::{self, Encoded, FIRST_FIELD, LOG};
+use crate::sim::writer::{Head, Tags, Writer};
+
+/// The only instance of each app.
+const INSTANCE: &str = "0";
 
 /// What envelopes the events become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +59,59 @@ struct TimerText {
     tags: BTreeMap<String, String>,
 }
 
-/// The envelope of an event of an app.
-///
-/// # Errors
-/// The text is not what this kind of envelope is made of.
-pub(super) fn envelope(kind: Kind, event: &Event<'_>, app: &Tenant) -> Result<Envelope, String> {
+/// Makes envelopes, one after another.
+#[derive(Debug)]
+pub(super) struct Maker {
+    kind: Kind,
+    writer: Writer,
+    /// For the order of tags.
+    rng: Rng,
+    payload: Vec<u8>,
+    message: Vec<u8>,
+    no_tags: Tags,
+}
+
+impl Maker {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            writer: Writer::default(),
+            rng: Rng::new(),
+            payload: Vec::new(),
+            message: Vec::new(),
+            no_tags: Tags::default(),
+        }
+    }
+
+    /// The envelope of an event of an app.
+    ///
+    /// # Errors
+    /// The text is not what this kind of envelope is made of.
+    pub(super) fn envelope(&mut self, event: &Event<'_>, app: &Tenant) -> Result<Encoded, String> {
+        if self.kind != Kind::Log {
+            return metric(self.kind, event, app).map(|envelope| Encoded::new(&envelope));
+        }
+        self.payload.clear();
+        lines::put(event.text, lines::Ending::Trimmed, &mut self.payload);
+        self.payload.pop();
+        self.message.clear();
+        wire::put_text(FIRST_FIELD, &self.payload, &mut self.message);
+        let head = Head {
+            unix_nanos: event.time.0,
+            source_id: &app.guid,
+            instance_id: INSTANCE,
+            tags: &app.log_tags,
+            more_tags: &self.no_tags,
+        };
+        Ok(self.writer.envelope(&head, LOG, &self.message, wire::Kind::Log, &mut self.rng))
+    }
+}
+
+fn metric(kind: Kind, event: &Event<'_>, app: &Tenant) -> Result<Envelope, String> {
     let mut tags: BTreeMap<String, String> = app.tags.iter().cloned().collect();
     let message = match kind {
-        Kind::Log => {
-            tags.insert("source_type".to_owned(), "APP/PROC/WEB".to_owned());
-            let mut payload = Vec::with_capacity(event.text.len() + 1);
-            lines::put(event.text, lines::Ending::Trimmed, &mut payload);
-            payload.pop();
-            Message::Log(Log { payload: payload.into(), r#type: 0 })
-        }
+        // Written by the maker.
+        Kind::Log => return Err("a log line is no metric".to_owned()),
         Kind::Counter => {
             let text: CounterText = parse(event.text, r#"{"name": "requests", "delta": 1}"#)?;
             tags.extend(text.tags);
@@ -95,7 +140,7 @@ pub(super) fn envelope(kind: Kind, event: &Event<'_>, app: &Tenant) -> Result<En
     Ok(Envelope {
         timestamp: event.time.0,
         source_id: app.guid.clone(),
-        instance_id: "0".to_owned(),
+        instance_id: INSTANCE.to_owned(),
         tags,
         message: Some(message),
         ..Envelope::default()
@@ -109,13 +154,17 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a [u8], example: &str) -> Result<T, Str
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
     use crate::eventgen::output::loggregator::world::World;
     use crate::eventgen::testing::{NOON, batch};
+    use crate::proto::loggregator::Log;
 
     fn made(kind: Kind, text: &str) -> Result<Envelope, String> {
         let world = World::new(1, 1, 1);
-        envelope(kind, &batch(&[text]).iter().next().unwrap(), world.app(0))
+        let made = Maker::new(kind).envelope(&batch(&[text]).iter().next().unwrap(), world.app(0))?;
+        Ok(Envelope::decode(made.body()).unwrap())
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::sim::foundation::{App, CloudController, Organization, Space};
+use crate::sim::writer::Tags;
+
+const LOG_SOURCE_TYPE: &str = "APP/PROC/WEB";
 
 /// Apps, spread over spaces, spread over organizations.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +21,8 @@ pub(super) struct World {
 pub(super) struct Tenant {
     pub(super) guid: String,
     pub(super) tags: Vec<(String, String)>,
+    /// Those of its log lines, encoded.
+    pub(super) log_tags: Tags,
 }
 
 impl World {
@@ -78,8 +83,9 @@ fn tenant(app: &App, space: &Space, organization: &Organization) -> Tenant {
         ("origin", "rep"),
         ("process_type", "web"),
     ];
+    let log_tags = Tags::new(tags.into_iter().chain([("source_type", LOG_SOURCE_TYPE)]));
     let tags = tags.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Tenant { guid: app.guid.clone(), tags: BTreeMap::from(tags).into_iter().collect() }
+    Tenant { guid: app.guid.clone(), tags: BTreeMap::from(tags).into_iter().collect(), log_tags }
 }
 
 /// An id that looks like the platform's, and is the same in every run.

@@ -35,6 +35,8 @@ pub(super) static ALL: &[&Setting] = &[
     &QUEUE_MAX_BYTES,
     &DELIVERY_MAX_BYTES,
     &QUEUE_WHEN_FULL,
+    &SPOOL_DIR,
+    &SPOOL_MAX_BYTES,
     &SHUTDOWN_TIMEOUT,
 ];
 
@@ -272,6 +274,16 @@ pub(in super::super) static QUEUE_WHEN_FULL: Setting = Setting::new(
      no app can push out the others; `drop_newest` drops new requests, `drop_oldest` those that have waited longest; with \
      `block` workers wait, and when QUEUE_MAX_BYTES is used up too, new frames are dropped. All are counted",
 );
+
+pub(in super::super) static SPOOL_DIR: Setting =
+    Setting::new("SPOOL_DIR", Theme::Flow, Kind::Folder, "/var/vcap/store/nozzle-spool").otherwise("off").means(
+        "Folder for requests that Splunk does not take in time, written when half of DELIVERY_MAX_BYTES is used; they are sent,          the oldest first, when Splunk is back, also by the next start. One process at a time; on Cloud Foundry each instance          takes a folder `instance-…` in it",
+    );
+
+pub(in super::super) static SPOOL_MAX_BYTES: Setting =
+    Setting::new("SPOOL_MAX_BYTES", Theme::Flow, Kind::Bytes { min: 16 * MIB, max: 1024 * GIB }, "20GiB")
+        .otherwise("1GiB, or half of the container's disk quota if that is less")
+        .means("Most bytes of files in SPOOL_DIR; then the oldest requests are dropped and counted");
 
 pub(in super::super) static SHUTDOWN_TIMEOUT: Setting = Setting::new(
     "SHUTDOWN_TIMEOUT",

@@ -33,10 +33,18 @@ fn admit(pool: &Pool, batch: Batch) {
 }
 
 fn take(pool: &Pool) -> Option<Admitted> {
-    match pool.take(|_| false).now_or_never()?? {
+    match pool.take(0, |_| false).now_or_never()?? {
         Work::New(admitted) => Some(admitted),
-        Work::Again(..) => panic!("nothing was set aside"),
+        Work::Again(..) | Work::Spooled(..) => panic!("nothing was set aside"),
     }
+}
+
+fn suspected(deferred: Vec<Deferred>) -> Rest {
+    Rest { deferred, ..Rest::default() }
+}
+
+fn to_confirm(batch: Batch) -> Rest {
+    Rest { pending: vec![Pending::of(batch)], ..Rest::default() }
 }
 
 /// Takes everything that waits: events by flow.
@@ -172,7 +180,7 @@ async fn block_waits_for_room_in_turn_and_loses_nothing() {
     }
     let mut taken = 0;
     while taken < 4 * 34 {
-        let Some(Work::New(Admitted { batch, place })) = pool.take(|_| false).await else { panic!() };
+        let Some(Work::New(Admitted { batch, place })) = pool.take(0, |_| false).await else { panic!() };
         assert!(pool.status().bytes <= 25_000);
         taken += batch.len();
         ledger.delivered(batch.tally());
@@ -203,7 +211,7 @@ async fn senders_end_when_the_pool_is_closed_and_empty() {
         let pool = pool.clone();
         senders.spawn("sender", async move {
             let mut taken = 0;
-            while pool.take(|_| false).await.is_some() {
+            while pool.take(0, |_| false).await.is_some() {
                 taken += 1;
             }
             taken
@@ -228,28 +236,28 @@ fn what_is_set_aside_waits_until_it_can_be_judged_or_nothing_else_is_there() {
     let (pool, ledger) = pool(100_000, WhenFull::Fair);
     admit(&pool, batch(&[1; 5], 100));
     let first = take(&pool).unwrap();
-    drop(pool.keep(vec![deferred(&[1, 1])], Vec::new(), first.place));
+    drop(pool.keep(suspected(vec![deferred(&[1, 1])]), first.place));
     ledger.delivered(Tally { events: 3, units: 3 });
     assert_eq!((pool.status().set_aside, ledger.snapshot().batched), (1, 2));
     assert!(!pool.is_backlogged(), "it keeps nobody from sending");
 
     // There is other data: that goes first.
     admit(&pool, batch(&[2], 100));
-    let other = pool.take(|_| false).now_or_never().flatten().unwrap();
+    let other = pool.take(0, |_| false).now_or_never().flatten().unwrap();
     assert!(matches!(&other, Work::New(_)));
     // Nothing else: it is tried, by one sender only.
-    let Some(Some(Work::Again(aside, Some(test)))) = pool.take(|_| false).now_or_never() else { panic!() };
-    drop(pool.keep(vec![deferred(&[1])], Vec::new(), aside.place));
-    assert!(pool.take(|_| false).now_or_never().is_none(), "another one is with a sender");
+    let Some(Some(Work::Again(aside, Some(test)))) = pool.take(0, |_| false).now_or_never() else { panic!() };
+    drop(pool.keep(suspected(vec![deferred(&[1])]), aside.place));
+    assert!(pool.take(0, |_| false).now_or_never().is_none(), "another one is with a sender");
     drop(test);
-    let Some(Some(Work::Again(aside, Some(test)))) = pool.take(|_| false).now_or_never() else { panic!() };
+    let Some(Some(Work::Again(aside, Some(test)))) = pool.take(0, |_| false).now_or_never() else { panic!() };
     drop(test);
-    drop(pool.keep(vec![deferred(&[1])], Vec::new(), aside.place));
+    drop(pool.keep(suspected(vec![deferred(&[1])]), aside.place));
     // It can be judged: it goes before other data.
     admit(&pool, batch(&[3], 100));
-    let Some(Some(Work::Again(aside, None))) = pool.take(|_| true).now_or_never() else { panic!() };
-    drop(pool.keep(Vec::new(), Vec::new(), aside.place));
-    assert!(matches!(pool.take(|_| true).now_or_never(), Some(Some(Work::New(_)))));
+    let Some(Some(Work::Again(aside, None))) = pool.take(0, |_| true).now_or_never() else { panic!() };
+    drop(pool.keep(Rest::default(), aside.place));
+    assert!(matches!(pool.take(0, |_| true).now_or_never(), Some(Some(Work::New(_)))));
     drop(other);
     assert_eq!((pool.status().bytes, ledger.snapshot().batched), (0, 0));
 }
@@ -260,11 +268,11 @@ fn the_pool_is_not_empty_while_something_is_set_aside() {
     admit(&pool, batch(&[1; 5], 100));
     let first = take(&pool).unwrap();
     pool.close();
-    drop(pool.keep(vec![deferred(&[1])], Vec::new(), first.place));
-    let Some(Some(Work::Again(aside, test))) = pool.take(|_| false).now_or_never() else { panic!() };
-    assert!(pool.take(|_| false).now_or_never().is_none(), "its sender may set it aside again");
+    drop(pool.keep(suspected(vec![deferred(&[1])]), first.place));
+    let Some(Some(Work::Again(aside, test))) = pool.take(0, |_| false).now_or_never() else { panic!() };
+    assert!(pool.take(0, |_| false).now_or_never().is_none(), "its sender may set it aside again");
     drop((aside, test));
-    assert!(matches!(pool.take(|_| false).now_or_never(), Some(None)));
+    assert!(matches!(pool.take(0, |_| false).now_or_never(), Some(None)));
 }
 
 #[test]
@@ -275,26 +283,26 @@ fn what_is_to_be_confirmed_keeps_its_place_and_comes_back_before_suspects() {
     }
     let (first, second) = (take(&pool).unwrap(), take(&pool).unwrap());
     let before = pool.status().bytes;
-    let mut pending = pool.keep(Vec::new(), vec![Pending::of(first.batch)], first.place);
+    let mut pending = pool.keep(to_confirm(first.batch), first.place);
     assert_eq!(
         (pool.status().bytes, pool.status().awaiting_acks, ledger.snapshot().batched),
         (before, 1, 10)
     );
     pool.close();
     let suspects = (0..2 * ASIDE_LOOKS).map(|_| deferred(&[])).collect();
-    drop(pool.keep(suspects, Vec::new(), second.place));
+    drop(pool.keep(suspected(suspects), second.place));
     let (_, place) = pending.pop().unwrap();
     pool.confirmed(Some(deferred(&[1; 5])), place);
     let five = |deferred: &Deferred| deferred.tally().events == 5;
-    let Some(Some(Work::Again(again, None))) = pool.take(five).now_or_never() else { panic!() };
+    let Some(Some(Work::Again(again, None))) = pool.take(0, five).now_or_never() else { panic!() };
     assert_eq!(again.deferred.tally().events, 5);
 
     // The last one may still come back, so senders stay.
     pool.lock().aside.clear();
-    pending.extend(pool.keep(Vec::new(), vec![Pending::of(batch(&[1; 5], 100))], again.place));
-    assert!(pool.take(|_| false).now_or_never().is_none());
+    pending.extend(pool.keep(to_confirm(batch(&[1; 5], 100)), again.place));
+    assert!(pool.take(0, |_| false).now_or_never().is_none());
     let (_, place) = pending.pop().unwrap();
     pool.confirmed(None, place);
-    assert!(matches!(pool.take(|_| false).now_or_never(), Some(None)));
+    assert!(matches!(pool.take(0, |_| false).now_or_never(), Some(None)));
     assert_eq!((pool.status().bytes, ledger.snapshot().batched), (0, 0));
 }

@@ -91,6 +91,38 @@ impl<'a> Reader<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, Str<'a>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
+        self.braces(|reader| reader.member(&mut each))
+    }
+
+    /// Calls `each` with every member of an object whose values are strings, those that are null left out.
+    #[inline(always)]
+    pub(super) fn strings(
+        &mut self,
+        mut each: impl FnMut(&[u8], Str<'a>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.braces(|reader| match reader.cursor.usual_member() {
+            Some((key, value)) => each(key, Str { raw: value, escaped: false }),
+            None => reader.any_string(&mut each),
+        })
+    }
+
+    #[inline(never)]
+    fn any_string(
+        &mut self,
+        each: &mut impl FnMut(&[u8], Str<'a>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.member(&mut |reader: &mut Self, key: Str<'a>| {
+            let value = reader.string()?;
+            each(&key.text(), value)
+        })
+    }
+
+    /// Goes through an object; `member` reads one member.
+    #[inline(always)]
+    fn braces(
+        &mut self,
+        mut member: impl FnMut(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
         if !self.cursor.take(b'{') {
             return Err(self.mistyped());
         }
@@ -99,11 +131,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         loop {
-            let key = self.cursor.key().ok_or_else(|| self.damage())?;
-            self.cursor.space();
-            if !self.null()? {
-                each(self, key)?;
-            }
+            member(self)?;
             self.cursor.space();
             if self.cursor.take(b'}') {
                 return Ok(());
@@ -113,6 +141,31 @@ impl<'a> Reader<'a> {
             }
             self.cursor.space();
         }
+    }
+
+    #[inline(always)]
+    fn member(
+        &mut self,
+        each: &mut impl FnMut(&mut Self, Str<'a>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        let key = self.cursor.key().ok_or_else(|| self.damage())?;
+        self.cursor.space();
+        if self.null()? { Ok(()) } else { each(self, key) }
+    }
+
+    /// A string in base64, decoded by `decode`.
+    #[inline]
+    pub(super) fn base64<T>(
+        &mut self,
+        decode: impl FnOnce(Str<'a>) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
+        let start = self.cursor;
+        let Some(raw) = self.cursor.unescaped_string() else { return decode(self.string()?) };
+        decode(Str { raw, escaped: false }).or_else(|kind| {
+            // What is no base64 may not even be JSON.
+            self.cursor = start;
+            self.string().and(Err(kind))
+        })
     }
 
     /// A string.

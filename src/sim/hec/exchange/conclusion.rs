@@ -70,7 +70,10 @@ impl Exchange<'_> {
         if !whole && self.shared.behaviour.batches == Batches::AllOrNothing {
             return Taken { outcome, events: 0 };
         }
-        self.shared.index(|ledger| ledger.count(events, scanner.event_bytes()));
+        self.shared.index(|ledger| {
+            ledger.count(events, scanner.event_bytes());
+            ledger.taken(scanner.times());
+        });
         Taken { outcome, events }
     }
 

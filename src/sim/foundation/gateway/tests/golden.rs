@@ -79,7 +79,7 @@ async fn envelopes_are_spelled_as_recorded_to_the_byte() {
 
 #[test]
 fn tags_recorded_in_the_deprecated_form_become_plain_ones() {
-    let mut writer = json::JsonWriter::new(JsonStyle::default());
+    let mut writer = JsonWriter::new(JsonStyle::default());
     let mut tags = |file: &str| -> BTreeMap<String, Value> {
         let written = envelopes(file).into_iter().map(|envelope| writer.write(&envelope).unwrap());
         let read = written.map(|text| serde_json::from_slice::<Value>(&text).unwrap());

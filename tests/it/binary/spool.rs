@@ -1,0 +1,154 @@
+//! The disk spool of a nozzle that is killed, again and again, at any moment of outages and of what follows them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use firehose_nozzle::hec::spool::{Folder, Spool};
+use firehose_nozzle::sim::hec::{Action, Code, Endpoint, Reply, Rule};
+use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix, sequence_in};
+use tokio::time::{Duration, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::peers::{Peers, Source, load};
+use super::process::{Command, Signal, eventually};
+
+/// How often it is killed in each of two tests, which run side by side.
+const KILLS: u64 = 25;
+
+/// Lines of one life, if it lives long enough; three times what it holds in memory.
+const LINES: u64 = 1500;
+const LINE_BYTES: usize = 4000;
+
+/// Events of a request.
+const BATCH: u64 = 20;
+
+/// Batches out of the spool that may come twice after a kill: half of the eight requests there are to a HEC that has answered
+/// little, those read in advance, and those whose mark was not yet written when it was killed.
+const WINDOW: u64 = 16;
+
+fn nozzle(peers: &Peers, spool: &Path) -> Command {
+    peers.nozzle(Source::Grpc, &[]).with([
+        ("SPOOL_DIR", spool.to_str().expect("text").to_owned()),
+        ("DELIVERY_MAX_BYTES", "4MiB".to_owned()),
+        ("HEC_BATCH_SIZE", BATCH.to_string()),
+        ("HEC_COMPRESSION", "off".to_owned()),
+        ("BOLTDB_PATH", "off".to_owned()),
+    ])
+}
+
+/// The numbers of all events on disk, which is left as it is.
+fn on_disk(folder: &Path) -> BTreeSet<u64> {
+    let disk = Folder::open(folder).expect("nobody else has it");
+    let (mut spool, recovered) = Spool::open(Box::new(disk), 1 << 30).expect("it can be listed");
+    assert_eq!(recovered.damaged_bytes, 0, "a kill damages nothing");
+    let mut numbers = BTreeSet::new();
+    while let Some(stored) = spool.read().expect("it can be read") {
+        let mut start = 0;
+        for mark in stored.batch.marks() {
+            let end = mark.end as usize;
+            let text = std::str::from_utf8(&stored.batch.body()[start..end]).expect("text");
+            numbers.extend(sequence_in(text));
+            start = end;
+        }
+    }
+    assert_eq!(spool.take_losses(), Default::default(), "what was taken is whole");
+    numbers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_disk_when_it_is_killed_arrives() {
+    kill_and_kill(20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_disk_when_it_is_killed_at_other_moments_arrives() {
+    kill_and_kill(21).await;
+}
+
+async fn kill_and_kill(seed: u64) {
+    let peers = Peers::start().await;
+    let folder = peers.directory.path().join("spool");
+    std::fs::create_dir(&folder).expect("a folder");
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let (mut promised, mut seen_on_disk, mut lives_spilled) = (BTreeSet::new(), 0, 0);
+    for life in 0..KILLS {
+        let is_away = chance.u8(..3) > 0;
+        if is_away {
+            let busy = Reply::hec(Code::ServerBusy).with_retry_after("0");
+            peers.hec.add_rule(Rule::on(Endpoint::Event, Action::Answer(busy)));
+        }
+        let twice_before = peers.hec.snapshot().ledger.duplicates;
+        let nozzle = nozzle(&peers, &folder).start();
+        peers.wait_read(Source::Grpc).await;
+        let sending = Load::new(LoadConfig {
+            mix: Mix::logs(),
+            payload_bytes: LINE_BYTES,
+            limit: Limit::Events(LINES),
+            ..load(life * LINES)
+        });
+        // Not to wait for anything, but to meet it in the middle of whatever it does.
+        let moment = Duration::from_millis(chance.u64(..700));
+        let stop = CancellationToken::new();
+        let _ = timeout(moment, async {
+            sending.run(&peers.foundation, &stop).await;
+            sleep(moment).await;
+        })
+        .await;
+        nozzle.signal(Signal::KILL);
+        assert_eq!(nozzle.ended().await.code, None);
+        peers.wait_streams(Source::Grpc, 0).await;
+        let now = on_disk(&folder);
+        lives_spilled += u64::from(now.len() > seen_on_disk);
+        seen_on_disk = now.len();
+        promised.extend(now);
+        let twice = peers.hec.snapshot().ledger.duplicates - twice_before;
+        assert!(twice <= WINDOW * BATCH, "life {life}: {twice} came twice");
+        peers.hec.clear_rules();
+    }
+    assert!(lives_spilled >= KILLS / 10, "in only {lives_spilled} lives anything was spooled");
+
+    let mut nozzle = nozzle(&peers, &folder).start();
+    nozzle.logged("the disk spool is open").await;
+    let all = 0..KILLS * LINES;
+    eventually("everything that was on disk arrives", async || {
+        let missing = peers.hec.first_missing(all.clone(), usize::MAX).expect("numbers are kept");
+        let files = std::fs::read_dir(&folder).expect("a folder").count();
+        (files == 1 && missing.iter().all(|number| !promised.contains(number))).then_some(())
+    })
+    .await;
+    let ledger = nozzle.stop().await.ledger();
+    assert!(ledger.count("recovered_from_spool") >= seen_on_disk as u64, "{ledger:?}");
+    assert_eq!((ledger.count("spooled"), ledger.sum("dropped"), ledger.sum("rejected")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_folder_of_somebody_else_is_said_and_costs_nothing() {
+    let peers = Peers::start().await;
+    let folder = peers.directory.path().join("spool");
+    let held = Folder::open(&folder).expect("a folder");
+    let mut nozzle = nozzle(&peers, &folder).start();
+    let line = nozzle.logged("the disk spool cannot be used").await;
+    assert_eq!(line["level"], "ERROR");
+    assert!(
+        line["error"].as_str().is_some_and(|error| error.contains("in use by another process")),
+        "{line}"
+    );
+    assert!(line["next_step"].as_str().is_some_and(|step| step.contains("SPOOL_DIR of its own")), "{line}");
+    peers.wait_read(Source::Grpc).await;
+    peers.publish(0, 100).await;
+    peers.wait_indexed(100).await;
+    let check = Command::new(&["check"])
+        .with(peers.essentials())
+        .with(peers.source(Source::Grpc))
+        .with([("CF_CA_FILE", peers.ca_file()), ("SPLUNK_CA_FILE", peers.ca_file())])
+        .var("SPOOL_DIR", folder.to_str().expect("text"));
+    let ended = check.clone().run().await;
+    assert_eq!(ended.code, Some(69), "{}", ended.text());
+    assert!(ended.text().contains("FAIL  disk spool"), "{}", ended.text());
+    drop(held);
+    nozzle.logged("the disk spool is open").await;
+    nozzle.stop().await.ledger();
+    let ended = check.run().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.text());
+    assert!(ended.text().contains("ok    disk spool      "), "{}", ended.text());
+}
