@@ -341,7 +341,7 @@ impl<T> Lane<T> {
 
     /// Gives up what has been pending for longer than this.
     pub(super) fn expire(&mut self, limit: Duration, now: Instant, timing: &AckTiming) -> Vec<Expired<T>> {
-        if !self.oldest().is_some_and(|oldest| now.saturating_duration_since(oldest) >= limit) {
+        if self.oldest().is_none_or(|oldest| now.saturating_duration_since(oldest) < limit) {
             return Vec::new();
         }
         let is_old = |entry: &Entry<T>| now.saturating_duration_since(entry.since) >= limit;
