@@ -24,6 +24,7 @@ mod recorded;
 mod shard;
 mod shutdown;
 mod spool;
+mod spool_acks;
 mod verdict;
 mod watch;
 mod world;

@@ -18,6 +18,7 @@ mod golden_events;
 mod golden_frames;
 mod golden_ways;
 mod hec_poison;
+mod spooled;
 mod structure;
 mod tools;
 mod upstream;

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use firehose_nozzle::hec::spool::{Folder, Spool};
+use firehose_nozzle::hec::spool::Folder;
 use firehose_nozzle::sim::hec::{Action, Code, Endpoint, Reply, Rule};
-use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix, sequence_in};
+use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
 use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::peers::{Peers, Source, load};
 use super::process::{Command, Signal, eventually};
+use crate::spooled::on_disk;
 
 /// How often it is killed in each of two tests, which run side by side.
 const KILLS: u64 = 25;
@@ -34,25 +35,6 @@ fn nozzle(peers: &Peers, spool: &Path) -> Command {
         ("HEC_COMPRESSION", "off".to_owned()),
         ("BOLTDB_PATH", "off".to_owned()),
     ])
-}
-
-/// The numbers of all events on disk, which is left as it is.
-fn on_disk(folder: &Path) -> BTreeSet<u64> {
-    let disk = Folder::open(folder).expect("nobody else has it");
-    let (mut spool, recovered) = Spool::open(Box::new(disk), 1 << 30).expect("it can be listed");
-    assert_eq!(recovered.damaged_bytes, 0, "a kill damages nothing");
-    let mut numbers = BTreeSet::new();
-    while let Some(stored) = spool.read().expect("it can be read") {
-        let mut start = 0;
-        for mark in stored.batch.marks() {
-            let end = mark.end as usize;
-            let text = std::str::from_utf8(&stored.batch.body()[start..end]).expect("text");
-            numbers.extend(sequence_in(text));
-            start = end;
-        }
-    }
-    assert_eq!(spool.take_losses(), Default::default(), "what was taken is whole");
-    numbers
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

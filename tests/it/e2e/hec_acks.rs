@@ -20,12 +20,12 @@ use super::{DEADLINE, Source, World, app_guid, log};
 const BATCH: u64 = 20;
 
 /// An hour of the server's clock, which tests put forward.
-const HOUR: Duration = Duration::from_hours(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// More than any poll takes here, less than anybody waits for.
-const SOON: Duration = Duration::from_millis(600);
+pub(super) const SOON: Duration = Duration::from_millis(600);
 
-async fn world(change: impl FnOnce(&mut HecServerConfig)) -> World {
+pub(super) async fn world(change: impl FnOnce(&mut HecServerConfig)) -> World {
     World::with(
         |_| {},
         |config| {
@@ -64,7 +64,7 @@ fn assert_bound(verdict: &Verdict, numbers: std::ops::Range<u64>) {
     assert!(verdict.duplicates() <= resent, "{} came twice, {resent} were sent again", verdict.duplicates());
 }
 
-fn indexed(world: &World) -> u64 {
+pub(super) fn indexed(world: &World) -> u64 {
     world.hec.snapshot().ledger.events
 }
 

@@ -15,9 +15,9 @@ use super::{Nozzle, Source, World, app_guid, long_log};
 
 /// Bytes of a log line; the lines of a test are three times what memory holds.
 const LINE: usize = 8000;
-const LINES: u64 = 1500;
+pub(super) const LINES: u64 = 1500;
 
-const DELIVERY: usize = 4 << 20;
+pub(super) const DELIVERY: usize = 4 << 20;
 
 /// One worker and one stream, so that lines are in order when they come to the pool.
 const SETTINGS: [(&str, &str); 5] = [
@@ -29,18 +29,22 @@ const SETTINGS: [(&str, &str); 5] = [
 ];
 
 fn spooling(world: &World, folder: &Path) -> Config {
+    spooling_with(world, folder, &[])
+}
+
+pub(super) fn spooling_with(world: &World, folder: &Path, settings: &[(&str, &str)]) -> Config {
     let spool = [("SPOOL_DIR", folder.to_str().unwrap())];
-    world.configure(Source::Grpc, &[&SETTINGS[..], &spool].concat())
+    world.configure(Source::Grpc, &[&SETTINGS[..], &spool, settings].concat())
 }
 
 /// Splunk takes nothing, and says so: so nothing is in doubt.
-fn go_away(world: &World) -> RuleId {
+pub(super) fn go_away(world: &World) -> RuleId {
     let busy = Reply::hec(Code::ServerBusy).with_retry_after("0");
     world.hec.add_rule(Rule::on(Endpoint::Event, Action::Answer(busy)))
 }
 
 /// Publishes lines that no memory can hold, no faster than the disk takes what does not fit.
-async fn overfill(world: &World, nozzle: &Nozzle, lines: Range<u64>) -> Status {
+pub(super) async fn overfill(world: &World, nozzle: &Nozzle, lines: Range<u64>) -> Status {
     let mut status = nozzle.status();
     for from in lines.step_by(100) {
         let read = status.ledger.received + 100;

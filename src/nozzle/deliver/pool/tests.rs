@@ -306,3 +306,40 @@ fn what_is_to_be_confirmed_keeps_its_place_and_comes_back_before_suspects() {
     assert!(matches!(pool.take(0, |_| false).now_or_never(), Some(None)));
     assert_eq!((pool.status().bytes, ledger.snapshot().batched), (0, 0));
 }
+
+#[test]
+fn what_is_to_be_confirmed_drives_nothing_to_disk_before_half_of_the_rest_is_used() {
+    let (pool, ledger) = pool(100_000, WhenFull::Fair);
+    pool.has_spool(OnDisk::Kept);
+    let is_woken = || pool.desk().wake.notified().now_or_never().is_some();
+    let admit = || admit(&pool, batch(&[1; 10], 1000));
+    let mut pending = Vec::new();
+    for _ in 0..4 {
+        admit();
+        let taken = take(&pool).unwrap();
+        pending.extend(pool.keep(to_confirm(taken.batch), taken.place));
+    }
+    // Of less than sixty thousand bytes two batches are less than half, three are more.
+    for _ in 0..2 {
+        admit();
+        assert!(!is_woken() && pool.spill().is_empty(), "{:?}", pool.status());
+    }
+    assert!(pool.status().bytes > 60_000);
+    admit();
+    assert!(is_woken());
+    let spilled = pool.spill();
+    assert_eq!((spilled.len(), pool.status().waiting_batches), (1, 2));
+    drop(spilled);
+
+    // What is confirmed makes room; what is to be sent again is as any other batch.
+    let (_, place) = pending.pop().unwrap();
+    pool.confirmed(None, place);
+    assert!(pool.spill().is_empty());
+    for (_, place) in pending {
+        pool.confirmed(Some(Deferred::of(batch(&[1; 10], 1000))), place);
+    }
+    assert_eq!((pool.status().awaiting_acks, pool.spill().len()), (0, 1));
+    pool.lock().aside.clear();
+    drain(&pool, &ledger);
+    assert_eq!((pool.status().bytes, ledger.snapshot().batched), (0, 0));
+}
