@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
+use tempfile::TempDir;
 
 use crate::helper::pause;
 use crate::plan::{Scenario, Source};
@@ -25,6 +26,8 @@ const STATUS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct Nozzle {
     child: Child,
     admin: SocketAddr,
+    /// Where its disk spool is, if it has one.
+    _spool: Option<TempDir>,
 }
 
 /// Where envelopes went, by its own ledger.
@@ -71,6 +74,13 @@ impl Nozzle {
         if scenario.names {
             command.env("ADD_APP_INFO", "AppName,OrgName,OrgGuid,SpaceName,SpaceGuid");
         }
+        if scenario.acks {
+            command.env("HEC_ACK", "required");
+        }
+        let spool = scenario.spool.then(tempfile::tempdir).transpose()?;
+        if let Some(folder) = &spool {
+            command.env("SPOOL_DIR", folder.path());
+        }
         if let Some(workers) = scenario.workers {
             command.env("HEC_WORKERS", workers.to_string());
         }
@@ -91,7 +101,7 @@ impl Nozzle {
         // Its own words must not stand between the rows.
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().context("the nozzle cannot be started")?;
-        Ok(Self { child, admin })
+        Ok(Self { child, admin, _spool: spool })
     }
 
     /// Its process.

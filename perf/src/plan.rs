@@ -94,6 +94,12 @@ pub struct Scenario {
     pub gzip: bool,
     /// Names of apps, spaces and orgs are added.
     pub names: bool,
+    /// Indexers acknowledge, and nothing counts before (HEC_ACK=required).
+    #[serde(default)]
+    pub acks: bool,
+    /// The disk spool is on (SPOOL_DIR), and not needed.
+    #[serde(default)]
+    pub spool: bool,
     /// HEC_WORKERS, if it is set.
     pub workers: Option<u64>,
     /// HEC_BATCH_BYTES, if it is set.
@@ -115,6 +121,8 @@ impl Scenario {
         tls: false,
         gzip: false,
         names: true,
+        acks: false,
+        spool: false,
         workers: None,
         batch_bytes: None,
         lines: Lines { form: Form::Text, bytes: 256 },
@@ -163,13 +171,15 @@ pub fn command() -> Command {
         .arg(yes_no("tls", "TLS on both sides, where there can be none [default: yes]"))
         .arg(yes_no("gzip", "compressed requests [default: no]"))
         .arg(yes_no("names", "names of apps, spaces and orgs [default: yes]"))
+        .arg(yes_no("acks", "HEC_ACK=required, and indexers that acknowledge after a second [default: no]"))
+        .arg(yes_no("spool", "SPOOL_DIR in a temporary folder, while Splunk takes everything [default: no]"))
         .arg(list("workers", "HEC_WORKERS [default: the nozzle's own]").value_parser(value_parser!(u64).range(1..)))
         .arg(list("batch-bytes", "HEC_BATCH_BYTES [default: the nozzle's own]").value_parser(value_parser!(u64).range(1..)))
         .arg(list("rate", "max, search, or events per second [default: max]").value_parser(value_parser!(Rate)))
         .arg(number("apps", "how many apps write [default: 200]"))
         .arg(flag("listing", "measure while all apps are listed again"))
         .arg(flag("search", "as --rate search: the most without loss, and 1.5 times that"))
-        .arg(flag("full", "every flag that is not given takes all its values: more than a thousand rows"))
+        .arg(flag("full", "every flag that is not given takes all its values, but --acks and --spool: more than a thousand rows"))
         .arg(flag("docs", "measure the tables of docs/sizing.md and write them there"))
         .arg(number("seconds", "how long each measurement takes [default: 5]"))
         .arg(number("repeat", "how often: the median counts, the spread is shown [default: 1]"))
@@ -184,12 +194,12 @@ pub fn command() -> Command {
 /// A number that is too large for this machine.
 pub fn matrix(matches: &ArgMatches) -> anyhow::Result<Section> {
     let full = matches.get_flag("full");
-    let yes = |name: &str, usual: bool| -> Vec<bool> {
-        match matches.get_many::<String>(name) {
-            Some(values) => values.map(|value| value == "yes").collect(),
-            None if full => vec![false, true],
-            None => vec![usual],
-        }
+    let given = |name: &str| -> Option<Vec<bool>> {
+        Some(matches.get_many::<String>(name)?.map(|value| value == "yes").collect())
+    };
+    let chosen = |name: &str| given(name).unwrap_or(vec![false]);
+    let yes = |name: &str, usual: bool| {
+        given(name).unwrap_or_else(|| if full { vec![false, true] } else { vec![usual] })
     };
     let numbers = |name: &str, all: &[u64]| -> Vec<Option<u64>> {
         match matches.get_many::<u64>(name) {
@@ -215,6 +225,9 @@ pub fn matrix(matches: &ArgMatches) -> anyhow::Result<Section> {
     scenarios = each(scenarios, &yes("tls", true), |scenario, tls| Scenario { tls, ..scenario });
     scenarios = each(scenarios, &yes("gzip", false), |scenario, gzip| Scenario { gzip, ..scenario });
     scenarios = each(scenarios, &yes("names", true), |scenario, names| Scenario { names, ..scenario });
+    // Not part of --full: they would make four times as many rows of it.
+    scenarios = each(scenarios, &chosen("acks"), |scenario, acks| Scenario { acks, ..scenario });
+    scenarios = each(scenarios, &chosen("spool"), |scenario, spool| Scenario { spool, ..scenario });
     let workers = numbers("workers", &[1, 2, 4, 8]);
     scenarios = each(scenarios, &workers, |scenario, workers| Scenario { workers, ..scenario });
     let batches = numbers("batch-bytes", &[65_536, 524_288, 1_000_000]);
@@ -291,6 +304,10 @@ mod tests {
         assert_eq!(rows(&["--full"]).len(), 3 * 4 * 2 * 2 * 2 * 4 * 3);
         assert_eq!(rows(&["--full", "--source", "grpc", "--workers", "2"]).len(), 4 * 2 * 2 * 2 * 3);
         assert_eq!(rows(&["--search", "--apps", "50000"])[0].rate, Rate::Search);
+        assert!(rows(&["--full"]).iter().all(|row| !row.acks && !row.spool));
+        let safe = rows(&["--source", "grpc", "--lines", "text-256", "--acks", "no,yes", "--spool", "yes"]);
+        let safe: Vec<_> = safe.iter().map(|row| (row.acks, row.spool)).collect();
+        assert_eq!(safe, [(false, true), (true, true)]);
     }
 
     #[test]
@@ -301,6 +318,7 @@ mod tests {
             &["--lines", "text"],
             &["--seconds", "0"],
             &["--tls", "maybe"],
+            &["--acks"],
         ] {
             assert!(command().try_get_matches_from([&["perf"], wrong].concat()).is_err(), "{wrong:?}");
         }

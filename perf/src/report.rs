@@ -26,11 +26,13 @@ const fn result(title: &'static str, value: fn(&Row) -> String) -> Column {
     Column { title, value, is_setting: false }
 }
 
-const COLUMNS: [Column; 25] = [
+const COLUMNS: [Column; 27] = [
     setting("source", |row| row.scenario.source.to_string()),
     setting("wire", |row| row.scenario.wire()),
     setting("lines", |row| row.scenario.lines.to_string()),
     setting("names", |row| if row.scenario.names { "names" } else { "no names" }.to_owned()),
+    setting("acks", |row| if row.scenario.acks { "acks" } else { "no acks" }.to_owned()),
+    setting("disk spool", |row| if row.scenario.spool { "spool" } else { "no spool" }.to_owned()),
     setting("workers", |row| row.scenario.workers.map_or("default".to_owned(), |n| n.to_string())),
     setting("batch bytes", |row| row.scenario.batch_bytes.map_or("default".to_owned(), |n| n.to_string())),
     setting("apps", |row| row.scenario.apps.to_string()),
@@ -267,6 +269,11 @@ mod tests {
             "{text}"
         );
         assert_eq!(label(&rows[1], &varying(&rows)), "TLS");
+        let safe = Scenario { acks: true, spool: true, ..Scenario::BASE };
+        let rows = [row(Scenario::BASE), row(safe)];
+        let text = markdown(&rows);
+        assert!(text.contains("\n| acks | disk spool | events/s |"), "{text}");
+        assert!(text.contains("\n| acks | spool | 1,000 |"), "{text}");
         assert!(!text.contains("offered"));
         let searched = Row { beyond: Some(outcome(900)), ..row(Scenario::BASE) };
         let text = markdown(&[searched]);

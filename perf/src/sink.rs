@@ -29,6 +29,8 @@ pub struct Arguments {
     pub folder: PathBuf,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// Whether its indexers acknowledge.
+    pub acks: bool,
     /// Where it writes how many events have arrived, if that is wanted.
     pub arrived: Option<PathBuf>,
 }
@@ -84,7 +86,9 @@ pub fn main(arguments: &str) -> anyhow::Result<()> {
     let authority = Authority::new("simulated Splunk")?;
     std::fs::create_dir_all(&arguments.folder)?;
     let ca_file = authority.write_to(&arguments.folder, "hec-ca")?;
-    let mut config = HecServerConfig::new(vec![Token::new("perf", TOKEN)]).with_ledger(LedgerMode::Delays);
+    let token = Token::new("perf", TOKEN);
+    let token = if arguments.acks { token.with_acks() } else { token };
+    let mut config = HecServerConfig::new(vec![token]).with_ledger(LedgerMode::Delays);
     if arguments.tls {
         let leaf = authority.server(&["localhost", "127.0.0.1"])?;
         let clients = ClientCertificates::NotAsked;

@@ -122,6 +122,7 @@ impl Setup {
         let arguments = sink::Arguments {
             folder: folder.path().join("hec"),
             tls: scenario.tls,
+            acks: scenario.acks,
             arrived: arrived.clone(),
         };
         let (hec, to) = Helper::start("hec", &arguments)?;
@@ -271,8 +272,13 @@ impl Ceilings {
             return Ok(*rate);
         }
         let folder = tempfile::tempdir()?;
-        let arguments =
-            sink::Arguments { folder: folder.path().to_owned(), tls: scenario.tls, arrived: None };
+        let arguments = sink::Arguments {
+            folder: folder.path().to_owned(),
+            tls: scenario.tls,
+            // The sender names no channel.
+            acks: false,
+            arrived: None,
+        };
         let (mut hec, to) = Helper::start("hec", &arguments)?;
         let (tls, gzip, payload_bytes) = (scenario.tls, scenario.gzip, scenario.lines.bytes);
         let (_blaster, ()) = Helper::start("blast", &blaster::Arguments { to, tls, gzip, payload_bytes })?;

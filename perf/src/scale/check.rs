@@ -37,7 +37,12 @@ pub fn check(binary: &Path, rate: u64, seconds: f64) -> anyhow::Result<String> {
         arrived: None,
     };
     let (mut load, from) = Helper::start("load", &arguments)?;
-    let arguments = sink::Arguments { folder: folder.path().join("hec"), tls: scenario.tls, arrived: None };
+    let arguments = sink::Arguments {
+        folder: folder.path().join("hec"),
+        tls: scenario.tls,
+        acks: scenario.acks,
+        arrived: None,
+    };
     let (mut hec, to) = Helper::start("hec", &arguments)?;
     let mut nozzles = Vec::new();
     for _ in 0..INSTANCES {
