@@ -221,11 +221,11 @@ impl<'a> Cursor<'a> {
     /// where it is. The same as [`key`](Self::key) and [`string`](Self::string), in half the time.
     #[inline(always)]
     pub fn usual_member(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let text = self.text.get(self.at..)?.strip_prefix(b"\"")?;
+        let [b'"', text @ ..] = self.text.get(self.at..)? else { return None };
         let (key, text) = text.split_at_checked(words::plain_run(text))?;
-        let text = text.strip_prefix(b"\":\"")?;
+        let [b'"', b':', b'"', text @ ..] = text else { return None };
         let (value, text) = text.split_at_checked(words::plain_run(text))?;
-        let rest = text.strip_prefix(b"\"")?;
+        let [b'"', rest @ ..] = text else { return None };
         self.at = self.text.len() - rest.len();
         Some((key, value))
     }
@@ -234,9 +234,9 @@ impl<'a> Cursor<'a> {
     /// get. Anything else is left where it is.
     #[inline]
     pub fn unescaped_string(&mut self) -> Option<&'a [u8]> {
-        let text = self.text.get(self.at..)?.strip_prefix(b"\"")?;
+        let [b'"', text @ ..] = self.text.get(self.at..)? else { return None };
         let (string, rest) = text.split_at_checked(memchr2(b'"', b'\\', text)?)?;
-        let rest = rest.strip_prefix(b"\"")?;
+        let [b'"', rest @ ..] = rest else { return None };
         self.at = self.text.len() - rest.len();
         Some(string)
     }

@@ -116,7 +116,11 @@ impl<'a> Reader<'a> {
     /// time.
     #[inline(always)]
     pub fn usual_entry<const N: usize>(&mut self, key: &[u8; N]) -> Option<(&'a [u8], &'a [u8])> {
-        let (length, rest) = short_length(self.rest.strip_prefix(key)?)?;
+        let (start, rest) = self.rest.split_first_chunk()?;
+        if start != key {
+            return None;
+        }
+        let (length, rest) = short_length(rest)?;
         let (entry, rest) = rest.split_at_checked(length)?;
         let entry = split_entry(entry)?;
         self.rest = rest;
@@ -176,9 +180,11 @@ impl<'a> Reader<'a> {
 pub(super) fn split_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
     const KEY: u8 = 1 << 3 | 2;
     const VALUE: u8 = 2 << 3 | 2;
-    let (length, rest) = short_length(entry.strip_prefix(&[KEY])?)?;
+    let [KEY, rest @ ..] = entry else { return None };
+    let (length, rest) = short_length(rest)?;
     let (key, rest) = rest.split_at_checked(length)?;
-    let (length, value) = short_length(rest.strip_prefix(&[VALUE])?)?;
+    let [VALUE, rest @ ..] = rest else { return None };
+    let (length, value) = short_length(rest)?;
     (length == value.len()).then_some((key, value))
 }
 
