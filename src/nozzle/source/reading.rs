@@ -32,7 +32,7 @@ pub(super) struct Reading<'a> {
 /// What the reading came upon.
 enum Step {
     /// The stream has given a sign of life, maybe with frames.
-    Life(Group),
+    Life(Group, Fill),
     /// The one before it has.
     Old(Group),
     /// The one before it is over.
@@ -90,9 +90,14 @@ impl<'a> Reading<'a> {
                 quiet = idle.expired() => return Err(End::Idle(quiet)),
             };
             match step {
-                Step::Life(group) => {
+                Step::Life(group, fill) => {
                     self.idle.alive();
                     self.data |= stream.push(group);
+                    // More may be ready for ever, and the workers wait for this very thread: where they cannot keep up
+                    // the platform had better keep its frames for a moment than the queue overflow.
+                    if fill == Fill::Full {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Step::Old(group) => self.data |= stream.push(group),
                 Step::OldEnded(end) => self.retire(&end),
@@ -134,7 +139,7 @@ async fn read(session: &mut Session, retiring: Option<&mut Retiring>) -> Result<
         }
     };
     tokio::select! {
-        read = session.read(&mut group) => read.map(|_| Step::Life(group)),
+        read = session.read(&mut group) => read.map(|fill| Step::Life(group, fill)),
         read = read_old => Ok(match read {
             Ok(()) => Step::Old(old),
             Err(end) => Step::OldEnded(end),
