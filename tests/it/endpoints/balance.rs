@@ -121,8 +121,17 @@ async fn a_server_that_refuses_the_token_is_held_alone() {
     sender.until("it is open", |status| status.endpoints.iter().all(|it| it.gate == GateState::Open)).await;
 }
 
+/// Whether what failed is sent again in doubt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    Never,
+    /// It depends on whether the connection broke before the first byte was written.
+    Maybe,
+    Always,
+}
+
 /// One of three servers fails each fourth request in some way.
-async fn now_and_then(case: &str, action: Action, may_duplicate: bool) {
+async fn now_and_then(case: &str, action: Action, doubt: Doubt) {
     let servers = servers::<3>().await;
     let addresses = servers.each_ref().map(|server| server.address());
     let rule = servers[0].add_rule(Rule::on(Endpoint::Event, action).every(4));
@@ -131,22 +140,24 @@ async fn now_and_then(case: &str, action: Action, may_duplicate: bool) {
     assert!(servers[0].fired(rule) > 0, "{case}");
     let duplicates = assert_complete(&servers, 0..3000);
     let resends = sender.status().counters.ambiguous_resends;
-    if may_duplicate {
-        assert!(resends > 0 && duplicates <= resends * BATCH, "{case}: {duplicates} after {resends} resends");
-    } else {
-        assert_eq!((duplicates, resends), (0, 0), "{case}");
+    assert!(duplicates <= resends * BATCH, "{case}: {duplicates} after {resends} resends");
+    match doubt {
+        Doubt::Never => assert_eq!(resends, 0, "{case}"),
+        Doubt::Maybe => {}
+        Doubt::Always => assert!(resends > 0, "{case}"),
     }
 }
 
 #[tokio::test]
 async fn failures_of_one_cost_no_event() {
     let gateway = |status| Action::Answer(Reply::html(status, "no upstream"));
-    now_and_then("busy", Action::Answer(Reply::hec(Code::ServerBusy)), false).await;
-    now_and_then("shutting down", Action::Answer(Reply::hec(Code::ShuttingDown)), false).await;
-    now_and_then("bad gateway", gateway(http::StatusCode::BAD_GATEWAY), true).await;
-    now_and_then("reset before reading", Action::Cut(CutPoint::BeforeRead, Cut::Reset), true).await;
-    now_and_then("reset while reading", Action::Cut(CutPoint::MidBody, Cut::Reset), true).await;
-    now_and_then("closed before answering", Action::Cut(CutPoint::AfterIndex, Cut::Close), true).await;
+    now_and_then("busy", Action::Answer(Reply::hec(Code::ServerBusy)), Doubt::Never).await;
+    now_and_then("shutting down", Action::Answer(Reply::hec(Code::ShuttingDown)), Doubt::Never).await;
+    now_and_then("bad gateway", gateway(http::StatusCode::BAD_GATEWAY), Doubt::Always).await;
+    now_and_then("reset before reading", Action::Cut(CutPoint::BeforeRead, Cut::Reset), Doubt::Maybe).await;
+    now_and_then("reset while reading", Action::Cut(CutPoint::MidBody, Cut::Reset), Doubt::Always).await;
+    now_and_then("closed before answering", Action::Cut(CutPoint::AfterIndex, Cut::Close), Doubt::Always)
+        .await;
 }
 
 #[tokio::test]
