@@ -4,7 +4,7 @@
 //! `/status.json` and `/metrics` everything. Without ADMIN_TOKEN on an address open to all, only the first two
 //! are served.
 //!
-//! It answers whoever else has connections open and does not use them: see [`connections`].
+//! It answers whoever else has connections open and does not use them: see `connections`.
 
 mod connections;
 mod metrics;
