@@ -27,7 +27,7 @@ use self::scratch::Room;
 pub use self::scratch::Scratch;
 use crate::nozzle::json::Cursor;
 use crate::nozzle::ledger::Malformed;
-use crate::nozzle::wire::tags::{Tags, known};
+use crate::nozzle::wire::tags::{Name, Tags};
 use crate::nozzle::wire::v2;
 
 /// An envelope.
@@ -125,10 +125,9 @@ impl<'a> Envelope<'a> {
             self.tags = Tags::default();
         }
         let start = reader.start();
-        reader.strings(|key, value| {
-            if let Some(key) = known(key) {
-                self.tags.set(key, room.text(value)?);
-            }
+        reader.strings(|member| {
+            let key = Name::starting(member.from_key, member.key_length);
+            self.tags.insert(key, room.text(member.value)?);
             Ok(())
         })?;
         self.all_tags = TagMap { text: reader.since(start) };
@@ -201,8 +200,8 @@ impl TagMap<'_> {
     pub fn for_each(&self, mut each: impl FnMut(&[u8], &[u8])) {
         let mut reader = Reader::new(Cursor::new(self.text));
         // The map was read whole before, so there is nothing malformed to stop at.
-        let _ = reader.strings(|key, value| {
-            each(key, &value.text());
+        let _ = reader.strings(|member| {
+            each(member.key(), &member.value.text());
             Ok(())
         });
     }

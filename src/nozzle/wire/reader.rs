@@ -1,6 +1,7 @@
 //! The protobuf wire format: tags, varints, lengths.
 
 use crate::nozzle::ledger::Malformed;
+use crate::nozzle::wire::tags::Name;
 
 /// How a field's value is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,22 +110,24 @@ impl<'a> Reader<'a> {
         Ok(Some((number as u32, value)))
     }
 
-    /// Takes an entry of a map of strings, if one comes next and is as every encoder writes it: key, then value, all of it
-    /// shorter than 128 bytes. `key` is what stands before such an entry in this message.
+    /// Takes the entries of a map of strings that come next and are as every encoder writes them: key, then value, all of
+    /// it shorter than 128 bytes. `before` is what stands before such an entry in this message.
     ///
     /// Most of an envelope is such entries; [`next_field`](Self::next_field) reads them as well, in four times the
     /// time.
     #[inline(always)]
-    pub fn usual_entry<const N: usize>(&mut self, key: &[u8; N]) -> Option<(&'a [u8], &'a [u8])> {
-        let (start, rest) = self.rest.split_first_chunk()?;
-        if start != key {
-            return None;
+    pub fn usual_entries<const N: usize>(
+        &mut self,
+        before: &[u8; N],
+        mut each: impl FnMut(Name<'a>, &'a [u8]),
+    ) {
+        // Not in the reader, so that it stays in registers.
+        let mut rest = self.rest;
+        while let Some((key, value, after)) = usual_entry(rest, before) {
+            each(key, value);
+            rest = after;
         }
-        let (length, rest) = short_length(rest)?;
-        let (entry, rest) = rest.split_at_checked(length)?;
-        let entry = split_entry(entry)?;
         self.rest = rest;
-        Some(entry)
     }
 
     #[inline(always)]
@@ -175,11 +178,37 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Takes one entry; see [`Reader::usual_entries`].
+///
+/// Where the next one starts follows from the length of the entry alone: were it to follow from those of key and value,
+/// which are found one after the other, everything would wait for them.
+#[inline(always)]
+fn usual_entry<'a, const N: usize>(
+    text: &'a [u8],
+    before: &[u8; N],
+) -> Option<(Name<'a>, &'a [u8], &'a [u8])> {
+    let (start, text) = text.split_first_chunk()?;
+    if start != before {
+        return None;
+    }
+    let [length @ 0..0x80, tag, key_length, from_key @ ..] = text else { return None };
+    let (entry, rest) = text.get(1..)?.split_at_checked(usize::from(*length))?;
+    let key_length = usize::from(*key_length);
+    // With the key's tag and length. The lengths are right, and of one byte each, if what is left is as long as it says.
+    let [VALUE, value_length, value @ ..] = entry.get(2 + key_length..)? else { return None };
+    if *tag != KEY || usize::from(*value_length) != value.len() {
+        return None;
+    }
+    Some((Name::starting(from_key, key_length), value, rest))
+}
+
+/// What stands before the key of an entry, and before its value.
+const KEY: u8 = 1 << 3 | 2;
+const VALUE: u8 = 2 << 3 | 2;
+
 /// An entry of a map of strings, if it is key, then value, both shorter than 128 bytes.
 #[inline(always)]
 pub(super) fn split_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
-    const KEY: u8 = 1 << 3 | 2;
-    const VALUE: u8 = 2 << 3 | 2;
     let [KEY, rest @ ..] = entry else { return None };
     let (length, rest) = short_length(rest)?;
     let (key, rest) = rest.split_at_checked(length)?;

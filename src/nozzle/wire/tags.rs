@@ -1,7 +1,9 @@
 //! The tags that mean something to the nozzle, found without a map.
 //!
-//! The order of tags is random in every envelope, so a chain of comparisons mispredicts on each;
-//! a perfect hash of the known keys costs one comparison.
+//! The order of tags is random in every envelope, so each jump that depends on one is mispredicted
+//! half of the time: a perfect hash of the known keys costs one comparison, and that is no jump.
+
+use std::hint::select_unpredictable;
 
 use crate::nozzle::ledger::Malformed;
 use crate::nozzle::wire::reader::{Reader, split_entry};
@@ -83,30 +85,121 @@ keys! {
     Code = "code",
 }
 
-const SLOTS: usize = Key::ALL.len();
-const TABLE_SIZE: usize = 64;
+/// The longest known key fits.
+const NAME_BYTES_MAX: usize = 24;
 
-/// Where each key's hash points; built at compile time, which fails if two keys collide.
-static TABLE: [Option<(Key, &[u8])>; TABLE_SIZE] = {
-    let mut table = [None; TABLE_SIZE];
-    let mut at = 0;
-    while at < SLOTS {
-        let (key, name) = (Key::ALL[at], Key::ALL[at].name().as_bytes());
-        let slot = hash(name);
-        assert!(table[slot].is_none(), "two known tags have the same hash: choose other factors");
-        table[slot] = Some((key, name));
-        at += 1;
+/// The bytes of a name as words, zeros after it.
+type Words = [u64; NAME_BYTES_MAX / 8];
+
+/// A name, with what comes after it in the frame: so it can be read as words, whatever its length is.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    text: &'a [u8],
+    length: usize,
+}
+
+impl<'a> Name<'a> {
+    /// The first `length` bytes of a text, which is that long or longer.
+    #[inline(always)]
+    pub fn starting(text: &'a [u8], length: usize) -> Self {
+        Self { text, length }
+    }
+
+    /// Its number among the known keys, or [`UNKNOWN`].
+    ///
+    /// Looked up without a jump that depends on the name: the order of tags is random in every envelope, so each such
+    /// jump would be mispredicted in half of all cases.
+    #[inline(always)]
+    fn number(self) -> usize {
+        let Some(text) = self.text.first_chunk() else { return number_at_the_end(self.text, self.length) };
+        let mask = &MASKS[self.length.min(NAME_BYTES_MAX)];
+        let words = words(text);
+        lookup([words[0] & mask[0], words[1] & mask[1], words[2] & mask[2]], self.length)
+    }
+}
+
+/// The number of a name in the last bytes of a frame.
+#[inline(never)]
+fn number_at_the_end(text: &[u8], length: usize) -> usize {
+    let mut padded = [0; NAME_BYTES_MAX];
+    match (text.get(..length), padded.get_mut(..length)) {
+        (Some(name), Some(room)) => room.copy_from_slice(name),
+        _ => return UNKNOWN,
+    }
+    lookup(words(&padded), length)
+}
+
+/// Room for values by number, so that no number has to be checked: a power of two.
+const ROOM: usize = 32;
+
+/// What is not known has this number, and room.
+const UNKNOWN: usize = Key::ALL.len();
+const _: () = assert!(UNKNOWN < ROOM && ROOM.is_power_of_two());
+
+/// Keeps so many bytes of a name.
+static MASKS: [Words; NAME_BYTES_MAX + 1] = {
+    let mut masks = [[0; 3]; NAME_BYTES_MAX + 1];
+    let mut length = 0;
+    while length <= NAME_BYTES_MAX {
+        let mut bytes = [0; NAME_BYTES_MAX];
+        let mut at = 0;
+        while at < length {
+            bytes[at] = 0xff;
+            at += 1;
+        }
+        masks[length] = words(&bytes);
+        length += 1;
+    }
+    masks
+};
+
+const TABLE_BITS: u32 = 6;
+
+/// A known key, where its hash points.
+#[derive(Clone, Copy)]
+struct Known {
+    words: Words,
+    length: usize,
+    number: usize,
+}
+
+/// Built at compile time, which fails if two keys collide.
+static TABLE: [Known; 1 << TABLE_BITS] = {
+    let mut table = [Known { words: [0; 3], length: 0, number: UNKNOWN }; 1 << TABLE_BITS];
+    let mut number = 0;
+    while number < Key::ALL.len() {
+        let name = Key::ALL[number].name().as_bytes();
+        let mut padded = [0; NAME_BYTES_MAX];
+        padded.split_at_mut(name.len()).0.copy_from_slice(name);
+        let words = words(&padded);
+        let slot = hash(words);
+        assert!(table[slot].number == UNKNOWN, "two known tags have the same hash: choose another factor");
+        table[slot] = Known { words, length: name.len(), number };
+        number += 1;
     }
     table
 };
 
-/// Perfect over [`Key::ALL`]; the factors were found by search.
-#[inline]
-const fn hash(key: &[u8]) -> usize {
-    if key.is_empty() {
-        return 0;
-    }
-    (key.len() + 3 * key[key.len() / 2] as usize + 19 * key[0] as usize) % TABLE_SIZE
+#[inline(always)]
+const fn words(text: &[u8; NAME_BYTES_MAX]) -> Words {
+    let (chunks, _) = text.as_chunks::<8>();
+    [u64::from_le_bytes(chunks[0]), u64::from_le_bytes(chunks[1]), u64::from_le_bytes(chunks[2])]
+}
+
+/// Perfect over [`Key::ALL`]; the factor was found by search. The third word tells none from another.
+#[inline(always)]
+const fn hash(words: Words) -> usize {
+    const FACTOR: u64 = 0x8034_68b6_b610_a9f7;
+    let product = (words[0] ^ words[1].rotate_left(23)).wrapping_mul(FACTOR);
+    (product >> (u64::BITS - TABLE_BITS)) as usize
+}
+
+#[inline(always)]
+fn lookup(words: Words, length: usize) -> usize {
+    let known = &TABLE[hash(words)];
+    let [a, b, c] = known.words;
+    let differs = (words[0] ^ a) | (words[1] ^ b) | (words[2] ^ c) | (length ^ known.length) as u64;
+    select_unpredictable(differs == 0, known.number, UNKNOWN) % ROOM
 }
 
 /// A set of known keys.
@@ -140,20 +233,20 @@ impl KeySet {
 /// The known key with this spelling, if it is one.
 #[inline]
 pub fn known(key: &[u8]) -> Option<Key> {
-    let (known, name) = TABLE[hash(key)]?;
-    (name == key).then_some(known)
+    Key::ALL.get(Name::starting(key, key.len()).number()).copied()
 }
 
 /// The values of the known tags of one envelope, borrowed from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Tags<'a> {
-    slots: [Option<&'a [u8]>; SLOTS],
+    /// By number; the others are not read.
+    values: [Option<&'a [u8]>; ROOM],
 }
 
 impl Default for Tags<'_> {
     #[inline]
     fn default() -> Self {
-        Self { slots: [None; SLOTS] }
+        Self { values: [None; ROOM] }
     }
 }
 
@@ -161,7 +254,7 @@ impl<'a> Tags<'a> {
     /// The tag's value, if the envelope has the tag.
     #[inline]
     pub fn get(&self, key: Key) -> Option<&'a [u8]> {
-        self.slots[key as usize]
+        self.values[key as usize]
     }
 
     /// The tag's value, or nothing.
@@ -170,18 +263,10 @@ impl<'a> Tags<'a> {
         self.get(key).unwrap_or_default()
     }
 
-    /// Keeps the entry if its key is known. A later entry of one key replaces an earlier one.
-    #[inline]
-    pub fn insert(&mut self, (key, value): (&'a [u8], &'a [u8])) {
-        if let Some(key) = known(key) {
-            self.set(key, value);
-        }
-    }
-
-    /// Keeps the value of a known key.
-    #[inline]
-    pub fn set(&mut self, key: Key, value: &'a [u8]) {
-        self.slots[key as usize] = Some(value);
+    /// Keeps a value if its key is known. A later one of the same key replaces an earlier one.
+    #[inline(always)]
+    pub fn insert(&mut self, key: Name<'_>, value: &'a [u8]) {
+        self.values[key.number()] = Some(value);
     }
 }
 
@@ -222,7 +307,17 @@ mod tests {
             let longer = format!("{}x", key.name());
             assert_eq!(known(longer.as_bytes()), None, "{longer}");
         }
-        for other in ["", "x", "product", "process_id", "Origin", "origim"] {
+        for other in [
+            "ip\0",
+            "organization_nam",
+            "organization_names_and_more",
+            "",
+            "x",
+            "product",
+            "process_id",
+            "Origin",
+            "origim",
+        ] {
             assert_eq!(known(other.as_bytes()), None, "{other}");
         }
     }
@@ -237,8 +332,9 @@ mod tests {
     #[test]
     fn the_last_of_two_entries_counts() {
         let mut tags = Tags::default();
-        tags.insert((b"ip", b"1"));
-        tags.insert((b"ip", b"2"));
+        for (text, value) in [("ip", b"1"), ("ip and more than a name is long", b"2"), ("job", b"3")] {
+            tags.insert(Name::starting(text.as_bytes(), 2), value);
+        }
         assert_eq!((tags.text(Key::Ip), tags.get(Key::Job)), (&b"2"[..], None));
     }
 }

@@ -13,7 +13,7 @@ pub use self::payload::{ContainerMetric, CounterEvent, Error, LogMessage, ValueM
 use crate::nozzle::event_type::EventType;
 use crate::nozzle::ledger::Malformed;
 use crate::nozzle::wire::reader::{Reader, Value};
-use crate::nozzle::wire::tags::{Tags, entry};
+use crate::nozzle::wire::tags::{Name, Tags, entry};
 
 /// Field number of `tags`.
 pub const TAGS: u32 = 17;
@@ -85,12 +85,13 @@ impl<'a> Envelope<'a> {
         let mut payloads = [None; 13];
         let mut reader = Reader::new(bytes);
         loop {
-            while let Some(entry) = reader.usual_entry(TAGS_KEY) {
-                envelope.tags.insert(entry);
-            }
+            reader.usual_entries(TAGS_KEY, |key, value| envelope.tags.insert(key, value));
             let Some((number, value)) = reader.next_field()? else { break };
             match number {
-                TAGS => envelope.tags.insert(entry(value.bytes()?)?),
+                TAGS => {
+                    let (key, value) = entry(value.bytes()?)?;
+                    envelope.tags.insert(Name::starting(key, key.len()), value);
+                }
                 1 => (envelope.origin, has_origin) = (value.bytes()?, true),
                 2 => type_number = Some(value.int32()?),
                 6 => envelope.timestamp = Some(value.int64()?),

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 
 use crate::nozzle::ledger::Malformed;
 use crate::nozzle::wire::reader::Reader;
-use crate::nozzle::wire::tags::{Tags, entry};
+use crate::nozzle::wire::tags::{Name, Tags, entry};
 
 /// The envelopes of an `EnvelopeBatch`, undecoded, one after another.
 #[derive(Clone, Copy, Debug)]
@@ -106,12 +106,13 @@ impl<'a> Envelope<'a> {
         };
         let mut reader = Reader::new(bytes);
         loop {
-            while let Some(entry) = reader.usual_entry(TAGS_KEY) {
-                envelope.tags.insert(entry);
-            }
+            reader.usual_entries(TAGS_KEY, |key, value| envelope.tags.insert(key, value));
             let Some((number, value)) = reader.next_field()? else { return Ok(envelope) };
             match number {
-                TAGS => envelope.tags.insert(entry(value.bytes()?)?),
+                TAGS => {
+                    let (key, value) = entry(value.bytes()?)?;
+                    envelope.tags.insert(Name::starting(key, key.len()), value);
+                }
                 DEPRECATED_TAGS => envelope.has_deprecated_tags = true,
                 1 => envelope.timestamp = value.int64()?,
                 2 => envelope.source_id = value.bytes()?,

@@ -1,6 +1,8 @@
 //! Values of JSON as the fields of protobuf messages that they stand for.
 
-use crate::nozzle::json::{Cursor, Str};
+use std::borrow::Cow;
+
+use crate::nozzle::json::{Cursor, Member, Str};
 use crate::nozzle::ledger::Malformed;
 
 /// Integers up to here are exact as doubles.
@@ -98,23 +100,72 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(super) fn strings(
         &mut self,
-        mut each: impl FnMut(&[u8], Str<'a>) -> Result<(), Malformed>,
+        mut each: impl FnMut(Member<'_, 'a>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
-        self.braces(|reader| match reader.cursor.usual_member() {
-            Some((key, value)) => each(key, Str { raw: value, escaped: false }),
-            None => reader.any_string(&mut each),
-        })
+        if !self.opens()? {
+            return Ok(());
+        }
+        // A copy stays in registers.
+        let mut cursor = self.cursor;
+        loop {
+            let other;
+            let member = match cursor.usual_member() {
+                Some(member) => Some(member),
+                None => {
+                    self.cursor = cursor;
+                    other = self.any_string()?;
+                    cursor = self.cursor;
+                    other.as_ref().map(|(key, value)| Member {
+                        from_key: key,
+                        key_length: key.len(),
+                        value: *value,
+                    })
+                }
+            };
+            if let Some(member) = member {
+                each(member)?;
+            }
+            self.cursor = cursor;
+            if !self.goes_on()? {
+                return Ok(());
+            }
+            cursor = self.cursor;
+        }
     }
 
+    /// Reads a member whose value is a string or null, written in any way.
     #[inline(never)]
-    fn any_string(
-        &mut self,
-        each: &mut impl FnMut(&[u8], Str<'a>) -> Result<(), Malformed>,
-    ) -> Result<(), Malformed> {
+    fn any_string(&mut self) -> Result<Option<(Cow<'a, [u8]>, Str<'a>)>, Malformed> {
+        let mut member = None;
         self.member(&mut |reader: &mut Self, key: Str<'a>| {
-            let value = reader.string()?;
-            each(&key.text(), value)
-        })
+            member = Some((key.text(), reader.string()?));
+            Ok(())
+        })?;
+        Ok(member)
+    }
+
+    /// Goes past the brace an object opens with; false if nothing is in it.
+    #[inline(always)]
+    fn opens(&mut self) -> Result<bool, Malformed> {
+        if !self.cursor.take(b'{') {
+            return Err(self.mistyped());
+        }
+        self.cursor.space();
+        Ok(!self.cursor.take(b'}'))
+    }
+
+    /// Goes past what follows a member; false if it was the last.
+    #[inline(always)]
+    fn goes_on(&mut self) -> Result<bool, Malformed> {
+        self.cursor.space();
+        if self.cursor.take(b'}') {
+            return Ok(false);
+        }
+        if !self.cursor.take(b',') {
+            return Err(self.damage());
+        }
+        self.cursor.space();
+        Ok(true)
     }
 
     /// Goes through an object; `member` reads one member.
@@ -123,23 +174,14 @@ impl<'a> Reader<'a> {
         &mut self,
         mut member: impl FnMut(&mut Self) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
-        if !self.cursor.take(b'{') {
-            return Err(self.mistyped());
-        }
-        self.cursor.space();
-        if self.cursor.take(b'}') {
+        if !self.opens()? {
             return Ok(());
         }
         loop {
             member(self)?;
-            self.cursor.space();
-            if self.cursor.take(b'}') {
+            if !self.goes_on()? {
                 return Ok(());
             }
-            if !self.cursor.take(b',') {
-                return Err(self.damage());
-            }
-            self.cursor.space();
         }
     }
 

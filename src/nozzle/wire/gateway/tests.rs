@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::nozzle::wire::tags::known;
 
 /// An envelope as one text, for comparing.
 fn summary(envelope: &Envelope<'_>) -> String {
