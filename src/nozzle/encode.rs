@@ -230,9 +230,9 @@ impl Encoder {
         let time = event_time(event.timestamp, context.arrived);
         written.retimed = time.original.is_some();
         let line = Line { encoder: self, event, context, time };
-        match event.body {
+        match &event.body {
             Body::Gauge { container, metrics } => {
-                if let Some(container) = container
+                if let Some(container) = *container
                     && self.events.contains(EventType::ContainerMetric)
                 {
                     line.write(sink, &mut written, EventType::ContainerMetric, &Body::Container(container));
@@ -253,7 +253,7 @@ impl Encoder {
                     line.write(sink, &mut written, EventType::ValueMetric, &body);
                 });
             }
-            body => line.write(sink, &mut written, event.event_type, &body),
+            body => line.write(sink, &mut written, event.event_type, body),
         }
         written
     }

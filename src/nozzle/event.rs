@@ -231,8 +231,8 @@ pub struct HttpStartStop<'a> {
 /// X-Forwarded-For addresses.
 #[derive(Clone, Copy, Debug)]
 pub enum Forwarded<'a> {
-    /// Fields of a v1 payload.
-    Fields(crate::nozzle::wire::v1::HttpStartStop<'a>),
+    /// Fields of this v1 payload.
+    Fields(&'a [u8]),
     /// One a line; `None` without the tag.
     Lines(Option<&'a [u8]>),
 }

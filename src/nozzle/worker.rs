@@ -322,13 +322,15 @@ impl Stages {
     fn decode(&mut self, bytes: &[u8], passage: Passage) -> Result<(), Malformed> {
         match passage.kind {
             FrameKind::V1Envelope => {
-                let envelope = v1::Envelope::parse(bytes)?;
+                let mut envelope = v1::Envelope::default();
+                envelope.read(bytes)?;
                 let event = Event::from_v1(&envelope)?;
                 self.event(&event, bytes, passage);
                 Ok(())
             }
             FrameKind::V2Batch => {
-                let envelope = v2::Envelope::parse(bytes)?;
+                let mut envelope = v2::Envelope::default();
+                envelope.read(bytes)?;
                 if envelope.has_deprecated_tags {
                     return self.decode(&deprecated::to_tags(bytes)?, passage);
                 }

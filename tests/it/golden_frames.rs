@@ -213,7 +213,7 @@ fn check_v1_payload(ours: &v1::Envelope<'_>, theirs: &dropsonde::Envelope) {
                 (theirs.uri.clone(), theirs.user_agent.clone())
             );
             assert_eq!((ours.status_code, ours.content_length), (theirs.status_code, theirs.content_length));
-            let forwarded: Vec<_> = ours.forwarded().map(text).collect();
+            let forwarded: Vec<_> = v1::forwarded(ours.bytes).map(text).collect();
             assert_eq!(forwarded, theirs.forwarded);
         }
         EventType::Error => {

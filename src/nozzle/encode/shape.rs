@@ -173,7 +173,7 @@ fn forwarded(out: &mut Vec<u8>, addresses: Forwarded<'_>) {
         json::string(out, address);
     };
     match addresses {
-        Forwarded::Fields(http) => http.forwarded().for_each(&mut each),
+        Forwarded::Fields(payload) => v1::forwarded(payload).for_each(&mut each),
         Forwarded::Lines(lines) => {
             lines.into_iter().flat_map(|lines| lines.split(|byte| *byte == b'\n')).for_each(&mut each);
         }

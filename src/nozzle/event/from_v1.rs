@@ -107,7 +107,7 @@ fn http_start_stop(http: Option<v1::HttpStartStop<'_>>, time: Option<i64>) -> Pa
         content_length: http.content_length,
         instance_index: http.instance_index,
         instance_id: http.instance_id,
-        forwarded: Forwarded::Fields(http),
+        forwarded: Forwarded::Fields(http.bytes),
     });
     (body, app_uuid(http.app_id), time)
 }

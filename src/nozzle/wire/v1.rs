@@ -7,7 +7,7 @@
 mod http;
 mod payload;
 
-pub use self::http::{HttpStart, HttpStartStop, HttpStop};
+pub use self::http::{HttpStart, HttpStartStop, HttpStop, forwarded};
 pub use self::payload::{ContainerMetric, CounterEvent, Error, LogMessage, ValueMetric};
 
 use crate::nozzle::event_type::EventType;
@@ -61,14 +61,10 @@ pub struct Envelope<'a> {
     pub bytes: &'a [u8],
 }
 
-impl<'a> Envelope<'a> {
-    /// Reads an envelope, in place.
-    ///
-    /// # Errors
-    /// The kind of damage, a missing required field, or an unknown event type.
+impl Default for Envelope<'_> {
     #[inline]
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut envelope = Self {
+    fn default() -> Self {
+        Self {
             event_type: EventType::LogMessage,
             timestamp: None,
             origin: &[],
@@ -78,27 +74,49 @@ impl<'a> Envelope<'a> {
             ip: &[],
             tags: Tags::default(),
             payload: None,
-            bytes,
-        };
+            bytes: &[],
+        }
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads an envelope, in place.
+    ///
+    /// # Errors
+    /// The kind of damage, a missing required field, or an unknown event type.
+    #[inline]
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut envelope = Self::default();
+        envelope.read(bytes)?;
+        Ok(envelope)
+    }
+
+    /// The same where the envelope is to be: it is large, and would be copied on its way out.
+    ///
+    /// # Errors
+    /// As for [`parse`](Self::parse). What is in the envelope then means nothing.
+    #[inline]
+    pub fn read(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
+        *self = Self { bytes, ..Self::default() };
         let (mut type_number, mut has_origin) = (None, false);
         // By field number; which one belongs to the type is known at the end only.
         let mut payloads = [None; 13];
         let mut reader = Reader::new(bytes);
         loop {
-            reader.usual_entries(TAGS_KEY, |key, value| envelope.tags.insert(key, value));
+            reader.usual_entries(TAGS_KEY, |key, value| self.tags.insert(key, value));
             let Some((number, value)) = reader.next_field()? else { break };
             match number {
                 TAGS => {
                     let (key, value) = entry(value.bytes()?)?;
-                    envelope.tags.insert(Name::starting(key, key.len()), value);
+                    self.tags.insert(Name::starting(key, key.len()), value);
                 }
-                1 => (envelope.origin, has_origin) = (value.bytes()?, true),
+                1 => (self.origin, has_origin) = (value.bytes()?, true),
                 2 => type_number = Some(value.int32()?),
-                6 => envelope.timestamp = Some(value.int64()?),
-                13 => envelope.deployment = value.bytes()?,
-                14 => envelope.job = value.bytes()?,
-                15 => envelope.index = value.bytes()?,
-                16 => envelope.ip = value.bytes()?,
+                6 => self.timestamp = Some(value.int64()?),
+                13 => self.deployment = value.bytes()?,
+                14 => self.job = value.bytes()?,
+                15 => self.index = value.bytes()?,
+                16 => self.ip = value.bytes()?,
                 4 | 5 | 7..=12 => payloads[number as usize] = Some(value.bytes()?),
                 _ => {}
             }
@@ -108,9 +126,9 @@ impl<'a> Envelope<'a> {
         }
         let type_number = type_number.ok_or(Malformed::MissingField)?;
         let (event_type, payload_field) = event_type(type_number).ok_or(Malformed::EventType)?;
-        envelope.event_type = event_type;
-        envelope.payload = payloads[payload_field as usize];
-        Ok(envelope)
+        self.event_type = event_type;
+        self.payload = payloads[payload_field as usize];
+        Ok(())
     }
 }
 

@@ -52,7 +52,7 @@ const TAGS_KEY: &[u8; 1] = &[(TAGS << 3 | 2) as u8];
 pub const DEPRECATED_TAGS: u32 = 3;
 
 /// An envelope with its message still undecoded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Envelope<'a> {
     /// Nanoseconds since the Unix epoch.
     pub timestamp: i64,
@@ -72,9 +72,10 @@ pub struct Envelope<'a> {
 }
 
 /// What an envelope carries, as the bytes of that message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Message<'a> {
     /// None: legal, and empty.
+    #[default]
     None,
     /// A log line; see [`Log`].
     Log(&'a [u8]),
@@ -95,33 +96,36 @@ impl<'a> Envelope<'a> {
     /// The kind of damage.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut envelope = Self {
-            timestamp: 0,
-            source_id: &[],
-            instance_id: &[],
-            tags: Tags::default(),
-            message: Message::None,
-            has_deprecated_tags: false,
-            bytes,
-        };
+        let mut envelope = Self::default();
+        envelope.read(bytes)?;
+        Ok(envelope)
+    }
+
+    /// The same where the envelope is to be: it is large, and would be copied on its way out.
+    ///
+    /// # Errors
+    /// As for [`parse`](Self::parse). What is in the envelope then means nothing.
+    #[inline]
+    pub fn read(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
+        *self = Self { bytes, ..Self::default() };
         let mut reader = Reader::new(bytes);
         loop {
-            reader.usual_entries(TAGS_KEY, |key, value| envelope.tags.insert(key, value));
-            let Some((number, value)) = reader.next_field()? else { return Ok(envelope) };
+            reader.usual_entries(TAGS_KEY, |key, value| self.tags.insert(key, value));
+            let Some((number, value)) = reader.next_field()? else { return Ok(()) };
             match number {
                 TAGS => {
                     let (key, value) = entry(value.bytes()?)?;
-                    envelope.tags.insert(Name::starting(key, key.len()), value);
+                    self.tags.insert(Name::starting(key, key.len()), value);
                 }
-                DEPRECATED_TAGS => envelope.has_deprecated_tags = true,
-                1 => envelope.timestamp = value.int64()?,
-                2 => envelope.source_id = value.bytes()?,
-                8 => envelope.instance_id = value.bytes()?,
-                4 => envelope.message = Message::Log(value.bytes()?),
-                5 => envelope.message = Message::Counter(value.bytes()?),
-                6 => envelope.message = Message::Gauge(value.bytes()?),
-                7 => envelope.message = Message::Timer(value.bytes()?),
-                10 => envelope.message = Message::Event(value.bytes()?),
+                DEPRECATED_TAGS => self.has_deprecated_tags = true,
+                1 => self.timestamp = value.int64()?,
+                2 => self.source_id = value.bytes()?,
+                8 => self.instance_id = value.bytes()?,
+                4 => self.message = Message::Log(value.bytes()?),
+                5 => self.message = Message::Counter(value.bytes()?),
+                6 => self.message = Message::Gauge(value.bytes()?),
+                7 => self.message = Message::Timer(value.bytes()?),
+                10 => self.message = Message::Event(value.bytes()?),
                 _ => {}
             }
         }

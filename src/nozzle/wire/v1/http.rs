@@ -69,15 +69,15 @@ impl<'a> HttpStartStop<'a> {
         })?;
         Ok(http)
     }
+}
 
-    /// The X-Forwarded-For addresses, in order.
-    pub fn forwarded(&self) -> impl Iterator<Item = &'a [u8]> {
-        let mut reader = Reader::new(self.bytes);
-        // The payload was read whole before, so there is nothing malformed to stop at.
-        std::iter::from_fn(move || reader.next_field().ok().flatten())
-            .filter(|(number, _)| *number == FORWARDED)
-            .filter_map(|(_, value)| value.bytes().ok())
-    }
+/// The X-Forwarded-For addresses of a request that was read from this payload, in order.
+pub fn forwarded(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut reader = Reader::new(payload);
+    // The payload was read whole before, so there is nothing malformed to stop at.
+    std::iter::from_fn(move || reader.next_field().ok().flatten())
+        .filter(|(number, _)| *number == FORWARDED)
+        .filter_map(|(_, value)| value.bytes().ok())
 }
 
 /// A request that came in (retired).
