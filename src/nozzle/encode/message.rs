@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::nozzle::encode::json;
-use crate::nozzle::json::{Cursor, write_without_lone_surrogates};
+use crate::nozzle::json::{Cursor, words, write_without_lone_surrogates};
 
 /// Writes a log line as a JSON value: itself if it is an object or array, else a string.
 #[inline]
@@ -59,10 +59,7 @@ fn trim(line: &[u8]) -> &[u8] {
 }
 
 fn write_json(out: &mut Vec<u8>, value: &[u8]) -> bool {
-    let value = match std::str::from_utf8(value) {
-        Ok(_) => Cow::Borrowed(value),
-        Err(_) => Cow::Owned(replace_invalid(value)),
-    };
+    let value = if words::is_utf8(value) { Cow::Borrowed(value) } else { Cow::Owned(replace_invalid(value)) };
     let Some(checked) = check(&value) else { return false };
     if checked.has_seen_lone_surrogates() {
         write_without_lone_surrogates(out, &value);
