@@ -10,7 +10,8 @@ use anyhow::{Context as _, ensure};
 
 use super::{Floor, Operation};
 use crate::lines::{Form, Lines};
-use crate::plan::{Rate, Source};
+use crate::plan::{Rate, Scenario, Source};
+use crate::published::GO;
 use crate::row::Row;
 
 /// Ready requests compress to this part of their size on the reference machine.
@@ -97,12 +98,27 @@ pub fn table(path: &Path, here: &Floor) -> anyhow::Result<String> {
         "{}: no rows of 256 bytes of text, 200 apps, as fast as it goes",
         path.display()
     );
-    Ok(text)
+    Ok(text + &beside_go(&rows, here))
+}
+
+/// The Go nozzle as a multiple of the floor of its machine, and this one as a multiple of the floor here.
+fn beside_go(rows: &[Row], here: &Floor) -> String {
+    let (source, wire) = (Source::Firehose, Wire::Plain);
+    let Some(row) = rows.iter().find(|row| is_like(row, source, wire)) else { return String::new() };
+    let Some(go) = GO.iter().find(|go| go.lines == row.scenario.lines) else { return String::new() };
+    let there = floor(source, wire, |_| 1.0);
+    let ours = row.outcome.micros() / floor(source, wire, |operation| here.factor(operation));
+    let tuned = go.tuned_micros / there;
+    format!(
+        "\nThe Go nozzle 1.4.3 takes {:.0} times the floor with its defaults and {tuned:.0} times at its tuned best (v1, plain), \
+         this nozzle {ours:.1} times: {:.0} % of the tuned one's CPU time, each on its own machine's measure.\n",
+        go.default_micros / there,
+        ours / tuned * 100.0,
+    )
 }
 
 /// Whether a row was measured with nothing but that.
 fn is_like(row: &Row, source: Source, wire: Wire) -> bool {
-    use crate::plan::Scenario;
     let (tls, gzip) = (wire != Wire::Plain, wire == Wire::TlsGzip);
     let lines = Lines { form: Form::Text, bytes: 256 };
     row.scenario == Scenario { source, tls, gzip, lines, rate: Rate::Max, ..Scenario::BASE }
@@ -125,7 +141,6 @@ fn line(row: &Row, aim: f64, there: f64, here: f64) -> String {
 mod tests {
     use super::*;
     use crate::floor::tests::slower;
-    use crate::plan::Scenario;
     use crate::row::tests::{outcome, row};
     use crate::trial::Outcome;
 
@@ -159,8 +174,17 @@ mod tests {
         std::fs::write(&path, rows).unwrap();
         let text = table(&path, &slower(2.0)).unwrap();
         assert!(text.ends_with("| grpc | plain | 0.32 | 0.9 | 2.8 | 0.64 | 1.60 | 2.5 | met |\n"), "{text}");
+        assert!(!text.contains("Go nozzle"), "not over v1");
         let text = table(&path, &slower(1.0)).unwrap();
         assert!(text.contains("| 5.0 | **missed**: 1.8 times |"), "{text}");
+        // 1.2 µs of a floor of 0.6: a twenty-first of 12.9 of 0.3.
+        let v1 = Row { outcome: Outcome { nozzle_cpu: 0.0012, ..outcome(1000) }, ..row(Scenario::BASE) };
+        std::fs::write(&path, serde_json::to_string(&v1).unwrap()).unwrap();
+        let text = table(&path, &slower(2.0)).unwrap();
+        assert!(
+            text.contains("42 times at its tuned best (v1, plain), this nozzle 2.0 times: 5 %"),
+            "{text}"
+        );
         std::fs::write(&path, serde_json::to_string(&other).unwrap()).unwrap();
         assert!(table(&path, &slower(1.0)).unwrap_err().to_string().contains("no rows of 256"));
         assert!(
