@@ -39,9 +39,10 @@ mod proto {
 const RECORD_BYTES: usize = 16 * 1024;
 /// Bytes of a call, where bytes go through a socket.
 const CALL_BYTES: usize = 64 * 1024;
-/// Connections that are written to before any is read from, so that the clock is asked seldom; what one call wrote
-/// lies in the buffers of its connection.
-const CONNECTIONS: usize = 16;
+/// What one call wrote lies in the buffers of its connection until it is read. So many bytes at once, …
+const UNDER_WAY_BYTES: usize = 4 * CALL_BYTES;
+/// … over no more connections: enough that the clock is asked seldom, few enough that all stays in a cache.
+const CONNECTIONS_MAX: usize = 64;
 const SIXTEEN_BYTES: [u8; 16] = [7; 16];
 
 /// What one takes, in ns of CPU for one event.
@@ -76,15 +77,17 @@ fn seal() -> anyhow::Result<f64> {
     Ok(nanos * EVENT_BYTES / RECORD_BYTES as f64)
 }
 
-/// Writing in calls of 64 KiB, and reading in calls of so many bytes. One thread has both ends: nobody is woken up.
-fn sockets(read_bytes: usize) -> anyhow::Result<(f64, f64)> {
+/// Writing and reading in calls of so many bytes. One thread has both ends: nobody is woken up.
+fn sockets(call_bytes: usize) -> anyhow::Result<(f64, f64)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..CONNECTIONS_MAX.min(UNDER_WAY_BYTES / call_bytes) {
         let near = TcpStream::connect(listener.local_addr()?)?;
+        near.set_nodelay(true)?;
         connections.push((near, listener.accept()?.0));
     }
-    let (mut buffer, data) = (vec![0; read_bytes], vec![1; CALL_BYTES]);
+    let events = (connections.len() * call_bytes) as f64 / EVENT_BYTES;
+    let (mut buffer, data) = (vec![0; call_bytes], vec![1; call_bytes]);
     let mut round = || -> anyhow::Result<(Duration, Duration)> {
         let began = cpu_time();
         for (near, _) in &mut connections {
@@ -92,12 +95,7 @@ fn sockets(read_bytes: usize) -> anyhow::Result<(f64, f64)> {
         }
         let written = cpu_time();
         for (_, far) in &mut connections {
-            let mut left = CALL_BYTES;
-            while left > 0 {
-                let want = left.min(read_bytes);
-                far.read_exact(&mut buffer[..want])?;
-                left -= want;
-            }
+            far.read_exact(&mut buffer)?;
         }
         Ok((written - began, cpu_time() - written))
     };
@@ -108,9 +106,8 @@ fn sockets(read_bytes: usize) -> anyhow::Result<(f64, f64)> {
             let (wrote, got) = round()?;
             (rounds, writing, reading) = (rounds + 1, writing + wrote, reading + got);
         }
-        let events = f64::from(rounds) * (CONNECTIONS * CALL_BYTES) as f64 / EVENT_BYTES;
-        write = write.min(writing.as_nanos() as f64 / events);
-        read = read.min(reading.as_nanos() as f64 / events);
+        let each = |time: Duration| time.as_nanos() as f64 / f64::from(rounds) / events;
+        (write, read) = (write.min(each(writing)), read.min(each(reading)));
     }
     Ok((write, read))
 }
