@@ -224,7 +224,11 @@ async fn haproxy_spreads_connections_and_few_at_a_time() {
     }
     let servers = servers::<3>().await;
     let gateway = Gateway::haproxy(" mode tcp", " maxconn 4", &backend(&servers, "maxconn 2")).await;
-    let sender = deliver(&gateway, 3000, 16).await;
+    // Connections that HAProxy has not accepted yet wait until others are idle for long enough; requests on them would be sent
+    // twice if they were given up meanwhile.
+    let timeout = Duration::from_secs(600);
+    let sender = Sender::new(ClientConfig { timeout, ..config(&[&gateway.url()]) });
+    sender.deliver(0..3000, 16).await;
     assert_exactly(&servers, 0..3000);
     assert!(servers.iter().all(|server| server.snapshot().max_in_flight <= 2));
     assert_eq!(sender.status().counters.ambiguous_resends, 0);
