@@ -70,6 +70,12 @@ impl OwnLedger {
         self.drop(reason, 1);
     }
 
+    /// Nobody delivers any more: what still waits is lost.
+    pub(super) fn given_up(&self) {
+        let waiting = self.waiting.swap(0, Relaxed);
+        self.drop(OwnDrop::Shutdown, u64::try_from(waiting).unwrap_or(0));
+    }
+
     fn leave(&self, events: u64) {
         self.waiting.fetch_sub(i64::try_from(events).unwrap_or(i64::MAX), Relaxed);
     }
