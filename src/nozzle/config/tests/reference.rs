@@ -3,27 +3,10 @@
 use super::super::settings::{Fallback, Status};
 use super::*;
 
-/// `docs/configuration.md` has the table of each theme between two marks; with `UPDATE_DOCS` set in
-/// the environment this test writes them.
 #[test]
 fn the_reference_is_the_table() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-    let page = fs::read_to_string(path).unwrap();
-    let mut expected = String::new();
-    let mut rest = page.as_str();
-    for theme in settings::Theme::ALL {
-        let begin = format!("<!-- settings: {} -->\n", theme.title());
-        let (before, after) = rest.split_once(&begin).unwrap_or_else(|| panic!("no {begin}"));
-        let (_, after) = after.split_once("<!-- end -->").unwrap();
-        expected += &format!("{before}{begin}{}<!-- end -->", table(theme));
-        rest = after;
-    }
-    expected += rest;
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(path, &expected).unwrap();
-        return;
-    }
-    assert!(page == expected, "docs/configuration.md is out of date: run this test with UPDATE_DOCS=1");
+    let tables = settings::Theme::ALL.into_iter().map(|theme| (theme.title(), table(theme)));
+    crate::reference::check("configuration.md", tables);
 }
 
 fn table(theme: settings::Theme) -> String {
