@@ -28,7 +28,7 @@ use crate::hec::hold::HoldReason;
 /// Lanes where a load balancer sets cookies.
 const LANES_STICKY: usize = 4;
 
-/// The most lanes that are retired and have something pending.
+/// The most lanes that are retired and have something pending, and about the most that are retired at all.
 const RETIRED_MAX: usize = 16;
 
 /// The most batches pending at an endpoint.
@@ -301,7 +301,21 @@ impl Inner {
         for way in oldest_first.take(waiting.saturating_sub(RETIRED_MAX)) {
             told.lost(desk, way.lane.give_up_all(now, &desk.config.timing));
         }
+        self.forget();
         told
+    }
+
+    /// Of many retired lanes the oldest go that are only asked to know of duplicates.
+    fn forget(&mut self) {
+        let retired = self.lanes.iter().filter(|way| way.retired).count();
+        let mut surplus = retired.saturating_sub(RETIRED_MAX);
+        for at in (0..self.lanes.len()).rev() {
+            let way = &self.lanes[at];
+            if surplus > 0 && way.retired && way.lane.len() + way.lane.under_way() == 0 {
+                self.lanes.remove(at);
+                surplus -= 1;
+            }
+        }
     }
 }
 
