@@ -18,7 +18,7 @@ pub(crate) use self::judge::Reply;
 pub(crate) use self::polling::Poll;
 use super::AckTiming;
 use super::cookies::Jar;
-use super::desk::{Desk, Ticket};
+use super::desk::{Desk, Shortage, Ticket};
 use super::lane::{Floor, Lane};
 use super::receipt::{Fate, Receipt};
 use super::trust::{Distrust, Trust};
@@ -184,9 +184,17 @@ impl Lanes {
         if !self.desk.is_required() {
             return true;
         }
-        let has_room = self.desk.has_room(bytes) && self.lock().pending() < PENDING_MAX;
-        self.desk.note_room(has_room);
-        has_room
+        let shortage = self.shortage(&self.lock(), bytes);
+        self.desk.note_room(shortage);
+        shortage.is_none()
+    }
+
+    /// What is lacking for so many bytes more to be pending.
+    fn shortage(&self, inner: &Inner, bytes: usize) -> Option<Shortage> {
+        if !self.desk.has_room(bytes) {
+            return Some(Shortage::Bytes);
+        }
+        (inner.pending() >= PENDING_MAX).then_some(Shortage::Batches)
     }
 
     /// The channel sent was refused.
