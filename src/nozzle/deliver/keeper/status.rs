@@ -37,7 +37,7 @@ pub struct SpoolStatus {
 }
 
 impl SpoolStatus {
-    pub(in crate::nozzle::deliver) fn new(settings: &SpoolSettings) -> Self {
+    pub(in crate::nozzle) fn new(settings: &SpoolSettings) -> Self {
         Self {
             folder: settings.folder.clone(),
             persistent: settings.persistent,
