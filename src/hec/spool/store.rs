@@ -183,6 +183,14 @@ impl Spool {
         result
     }
 
+    /// Tries whether the disk can be written, without anything that is to stay.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn probe(&mut self) -> io::Result<()> {
+        self.disk.probe()
+    }
+
     /// Whether a loss of power could cost anything, as far as is known.
     pub fn is_unsynced(&self) -> bool {
         self.unsynced
