@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::ways::{LANES_STICKY, RETIRED_MAX};
 use super::*;
 use crate::hec::ack::poll::{Answer, NO_ID};
 use crate::hec::ack::{AckConfig, AckMode};
