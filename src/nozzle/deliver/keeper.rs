@@ -210,7 +210,7 @@ impl Keeper {
         let opening = spawn_blocking(move || {
             Spool::open(open()?, max_bytes).map_err(|error| FolderError::Io { path, error })
         });
-        let Some(opened) = self.wait(opening, limit.as_mut()).await else { return false };
+        let Some(opened) = self.at_disk(opening, limit.as_mut()).await else { return false };
         match opened {
             Ok((spool, recovered)) => {
                 self.write.opened(&self.settings.folder, &recovered);
@@ -269,7 +269,7 @@ impl Keeper {
         let is_write = !batches.is_empty() || sync || probe;
         let (read, look) = (place.is_some(), self.read.is_due());
         let turn = Turn { settled, batches, sync, probe, read, look, now_ms: now_ms() };
-        match self.wait(spawn_blocking(move || Done::of(spool, turn)), limit).await {
+        match self.at_disk(spawn_blocking(move || Done::of(spool, turn)), limit).await {
             Some(done) => {
                 self.account(done, places, place, is_write, look);
                 true
@@ -283,33 +283,41 @@ impl Keeper {
     }
 
     /// Waits for a thread that is at the disk, but not past `limit`; says so if that takes long.
-    async fn wait<T>(
-        &mut self,
+    fn at_disk<T>(
+        &self,
         mut work: JoinHandle<T>,
         mut limit: Pin<&mut impl Future<Output = ()>>,
-    ) -> Option<T> {
-        let mut hangs = false;
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => {
-                    if hangs {
-                        status::answers(&self.settings.folder);
+    ) -> impl Future<Output = Option<T>> {
+        // Not the keeper: its disk is for one thread at a time.
+        let (folder, status) = (&self.settings.folder, &self.status);
+        async move {
+            let mut hangs = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut work => {
+                        if hangs {
+                            status::answers(folder);
+                        }
+                        return Some(done.unwrap_or_else(|error| resume_unwind(error.into_panic())));
                     }
-                    return Some(done.unwrap_or_else(|error| resume_unwind(error.into_panic())));
-                }
-                () = limit.as_mut() => return None,
-                () = sleep(HANGS_AFTER), if !hangs => {
-                    hangs = true;
-                    self.status().trouble = Some(status::hangs(&self.settings.folder));
+                    () = limit.as_mut() => return None,
+                    () = sleep(HANGS_AFTER), if !hangs => {
+                        hangs = true;
+                        lock(status).trouble = Some(status::hangs(folder));
+                    }
                 }
             }
         }
     }
 
     fn status(&self) -> MutexGuard<'_, SpoolStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.status)
     }
+}
+
+fn lock(status: &Mutex<SpoolStatus>) -> MutexGuard<'_, SpoolStatus> {
+    status.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn now_ms() -> u64 {
