@@ -234,6 +234,9 @@ pub fn comparison(rows: &[Row]) -> String {
     text
 }
 
+/// As many as most have; what the start takes is told apart for more.
+const APPS_FEW: usize = 1000;
+
 /// On what it was measured.
 pub fn machine_line(rows: &[Row]) -> String {
     let noisy = rows.iter().filter(|row| row.is_noisy()).count();
@@ -241,9 +244,15 @@ pub fn machine_line(rows: &[Row]) -> String {
         0 => "Nobody else used it to speak of.".to_owned(),
         _ => format!("**{noisy} of {} rows are noisy**: others used the machine as well.", rows.len()),
     };
-    let first = rows.iter().map(|row| row.first_event_ms).fold(0.0, f64::max);
+    let longest = |is_meant: fn(usize) -> bool| {
+        let meant = rows.iter().filter(|row| is_meant(row.scenario.apps));
+        meant.map(|row| row.first_event_ms).fold(0.0, f64::max)
+    };
+    let (first, many) = (longest(|apps| apps <= APPS_FEW), longest(|apps| apps > APPS_FEW));
+    let many =
+        if many > 0.0 { format!(" ({many:.0} ms with more than {APPS_FEW} apps)") } else { String::new() };
     format!(
-        "Measured on {} CPUs ({}), all three processes on it. {noise} The first event had arrived at most {first:.0} ms after the \
+        "Measured on {} CPUs ({}), all three processes on it. {noise} The first event had arrived at most {first:.0} ms{many} after the \
          nozzle's process was started, FLUSH_INTERVAL's half second included.\n",
         machine::cpus(),
         machine::cpu_model()
