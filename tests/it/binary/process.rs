@@ -264,7 +264,11 @@ impl Ledger {
         let dropped = self.own["dropped"].as_object().expect("reasons").values();
         let dropped: u64 = dropped.map(|n| n.as_u64().expect("a count")).sum();
         let own = |name: &str| self.own[name].as_u64().expect("a count");
-        assert_eq!((own("waiting"), own("written")), (0, own("delivered") + dropped), "{self:?}");
+        assert_eq!(
+            (own("waiting"), own("written")),
+            (0, own("delivered") + own("unconfirmed") + dropped),
+            "{self:?}"
+        );
     }
 }
 
