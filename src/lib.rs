@@ -11,10 +11,11 @@ pub mod nozzle;
 pub mod process;
 pub mod proto;
 pub mod proxy;
-#[cfg(test)]
-mod reference;
 pub mod sim;
 pub mod task;
 pub mod telemetry;
 pub mod tls;
 pub mod units;
+
+#[cfg(test)]
+mod tests;

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn the_reference_of_eventgen_is_the_table() {
         let tables = Theme::ALL.into_iter().map(|theme| (theme.title(), table(theme)));
-        crate::reference::check("eventgen.md", tables);
+        crate::tests::reference::check("eventgen.md", tables);
     }
 
     fn table(theme: Theme) -> String {

@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn the_reference_is_the_table() {
     let tables = settings::Theme::ALL.into_iter().map(|theme| (theme.title(), table(theme)));
-    crate::reference::check("configuration.md", tables);
+    crate::tests::reference::check("configuration.md", tables);
 }
 
 fn table(theme: settings::Theme) -> String {

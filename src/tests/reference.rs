@@ -1,4 +1,4 @@
-//! Tables in the pages of `docs/` that are made of the code. Only for tests.
+//! Tables in the pages of `docs/` that are made of the code.
 
 use std::fs;
 
