@@ -19,6 +19,7 @@ use firehose_nozzle::eventgen::event::Batch;
 use firehose_nozzle::eventgen::plugin::{Amount, Part, Registry};
 use firehose_nozzle::eventgen::{generator, rater};
 use firehose_nozzle_perf::five_tokens;
+use firehose_nozzle_perf::timing::cpu_time;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -99,20 +100,13 @@ fn write_files(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the main thread has used so far.
-fn cpu_time() -> anyhow::Result<Duration> {
-    let text = fs::read_to_string("/proc/self/schedstat")?;
-    let nanos = text.split(' ').next().context("the kernel keeps no such statistics")?;
-    Ok(Duration::from_nanos(nanos.parse()?))
-}
-
 fn measure(sample: &SampleConfig, registry: &Registry) -> anyhow::Result<()> {
     let make = registry.generators.get(&sample.generator).context("no such generator")?;
     let generator = make(sample).map_err(|why| anyhow!(why))?;
     let mut batch = Batch::new();
     let (mut events, mut bytes, mut run) = (0, 0, 0);
-    let start = cpu_time()?;
-    while cpu_time()? - start < MEASURED {
+    let start = cpu_time();
+    while cpu_time() - start < MEASURED {
         batch.clear();
         let amount = match sample.per_day_volume {
             Some(_) => Amount::Bytes(PART_EVENTS * line().len() as u64),
@@ -126,7 +120,7 @@ fn measure(sample: &SampleConfig, registry: &Registry) -> anyhow::Result<()> {
         bytes += batch.text_bytes();
         run += 1;
     }
-    let seconds = (cpu_time()? - start).as_secs_f64();
+    let seconds = (cpu_time() - start).as_secs_f64();
     println!(
         "{:<14} {:>10.1} {:>12.0} {:>8} {:>10.0}",
         sample.name,

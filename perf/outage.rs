@@ -17,6 +17,7 @@ use firehose_nozzle::sim::hec::{
 };
 use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix, sequence_in};
 use firehose_nozzle::tls;
+use firehose_nozzle_perf::machine::present_memory_mb;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -181,19 +182,11 @@ impl World {
             self.published(),
             self.hec.snapshot().ledger.events,
             spool as f64 / 1e6,
-            memory_mb(self.pid)?,
+            present_memory_mb(self.pid)?,
             lag.map(|lag| format!("{lag:.1}")).unwrap_or_default()
         );
         Ok(())
     }
-}
-
-/// The memory a process has now.
-fn memory_mb(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-    let kb: f64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
-    Ok(kb / 1000.0)
 }
 
 /// The process that is measured; it does not outlive this.

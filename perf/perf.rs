@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::ArgMatches;
+use firehose_nozzle_perf::ceilings::Ceilings;
+use firehose_nozzle_perf::document;
+use firehose_nozzle_perf::flags;
 use firehose_nozzle_perf::load::Run;
 use firehose_nozzle_perf::plan::{self, Rate, Scenario, Section};
 use firehose_nozzle_perf::plot::{self, Bar, Whose};
@@ -15,7 +18,7 @@ use firehose_nozzle_perf::published::GO;
 use firehose_nozzle_perf::report;
 use firehose_nozzle_perf::row::{self, Row};
 use firehose_nozzle_perf::search::search;
-use firehose_nozzle_perf::trial::{Ceilings, Setup};
+use firehose_nozzle_perf::trial::{Outcome, Setup};
 use firehose_nozzle_perf::{blaster, load, null, sink};
 
 #[global_allocator]
@@ -38,8 +41,8 @@ fn main() -> anyhow::Result<()> {
             _ => {}
         }
     }
-    let matches = plan::command().get_matches();
-    let sections = if matches.get_flag("docs") { plan::docs() } else { vec![plan::matrix(&matches)?] };
+    let matches = flags::command().get_matches();
+    let sections = if matches.get_flag("docs") { plan::docs() } else { vec![flags::matrix(&matches)?] };
     let mut bench = Bench::new(&matches)?;
     let rows = bench.all(&sections)?;
     bench.write(&sections, &rows)?;
@@ -48,6 +51,16 @@ fn main() -> anyhow::Result<()> {
     }
     ensure!(bench.failed == 0, "{} rows could not be measured", bench.failed);
     Ok(())
+}
+
+/// What the trials of a scenario showed.
+#[derive(Default)]
+struct Measured {
+    outcomes: Vec<Outcome>,
+    /// The longest of all.
+    first_event_ms: f64,
+    /// After a search: whether it was confirmed, and what more than that did.
+    found: Option<(bool, Outcome)>,
 }
 
 struct Bench {
@@ -86,67 +99,83 @@ impl Bench {
         let mut file = File::create(&path).with_context(|| path.display().to_string())?;
         let mut rows = Vec::new();
         for section in sections {
-            for scenario in &section.scenarios {
-                let row = match self.row(section.name, scenario) {
-                    Ok(row) => row,
-                    Err(error) => {
-                        eprintln!("not measured: {scenario:?}: {error:#}");
-                        self.failed += 1;
-                        continue;
-                    }
-                };
-                writeln!(file, "{}", serde_json::to_string(&row)?)?;
-                eprintln!(
-                    "{}/{total} {} {} {}: {} events/s, {:.2} µs/event, {} lost{}",
-                    rows.len() + 1,
-                    scenario.source,
-                    scenario.wire(),
-                    scenario.lines,
-                    report::grouped(row.outcome.events_per_second()),
-                    row.outcome.micros(),
-                    row.outcome.lost(),
-                    if row.is_noisy() { " (noisy)" } else { "" },
-                );
-                rows.push(row);
+            let together = if section.in_turn { section.scenarios.len() } else { 1 };
+            for scenarios in section.scenarios.chunks(together.max(1)) {
+                let measured = self.measure(scenarios, section.in_turn);
+                for (scenario, measured) in scenarios.iter().zip(measured) {
+                    let row = match measured.and_then(|measured| self.row(section.name, scenario, measured)) {
+                        Ok(row) => row,
+                        Err(error) => {
+                            eprintln!("not measured: {scenario:?}: {error:#}");
+                            self.failed += 1;
+                            continue;
+                        }
+                    };
+                    writeln!(file, "{}", serde_json::to_string(&row)?)?;
+                    eprintln!("{}/{total} {}", rows.len() + 1, report::summary(&row));
+                    rows.push(row);
+                }
             }
         }
         Ok(rows)
     }
 
-    fn row(&mut self, section: &str, scenario: &Scenario) -> anyhow::Result<Row> {
+    /// Measures some scenarios: in turn, or one after the other.
+    fn measure(&self, scenarios: &[Scenario], in_turn: bool) -> Vec<anyhow::Result<Measured>> {
+        let (rounds, times) = if in_turn { (self.repeat, 1) } else { (1, self.repeat) };
+        let mut all: Vec<_> = scenarios.iter().map(|_| Ok(Measured::default())).collect();
+        for _ in 0..rounds {
+            for (scenario, measured) in scenarios.iter().zip(&mut all) {
+                if let Ok(so_far) = measured
+                    && let Err(error) = self.trials(scenario, times, so_far)
+                {
+                    *measured = Err(error);
+                }
+            }
+        }
+        all
+    }
+
+    /// So many trials with the same processes.
+    fn trials(&self, scenario: &Scenario, times: u64, measured: &mut Measured) -> anyhow::Result<()> {
+        let mut setup = Setup::start(scenario, &self.nozzle)?;
+        measured.first_event_ms = measured.first_event_ms.max(setup.first_event.as_secs_f64() * 1e3);
+        let rate = match scenario.rate {
+            Rate::Max => 0,
+            Rate::Fixed(rate) => rate,
+            Rate::Search => {
+                // Many trials already, and a long one that confirms.
+                if measured.outcomes.is_empty() {
+                    let found = search(&mut setup, self.seconds)?;
+                    measured.outcomes.push(found.best);
+                    measured.found = Some((found.is_confirmed, found.beyond));
+                }
+                return setup.end();
+            }
+        };
+        for _ in 0..times {
+            measured.outcomes.push(setup.trial(Run { rate, seconds: self.seconds })?);
+        }
+        setup.end()
+    }
+
+    fn row(&mut self, section: &str, scenario: &Scenario, measured: Measured) -> anyhow::Result<Row> {
         let (load_ceiling, hec_ceiling) = match &mut self.ceilings {
             Some(ceilings) => (Some(ceilings.load(scenario)?), Some(ceilings.hec(scenario)?)),
             None => (None, None),
         };
-        let mut setup = Setup::start(scenario, &self.nozzle)?;
-        let connected_ms = setup.connected.as_secs_f64() * 1e3;
-        let (mut outcomes, mut is_confirmed, mut beyond) = (Vec::new(), None, None);
-        for _ in 0..self.repeat {
-            let rate = match scenario.rate {
-                Rate::Max => 0,
-                Rate::Fixed(rate) => rate,
-                Rate::Search => {
-                    let found = search(&mut setup, self.seconds)?;
-                    outcomes.push(found.best);
-                    (is_confirmed, beyond) = (Some(found.is_confirmed), Some(found.beyond));
-                    continue;
-                }
-            };
-            outcomes.push(setup.trial(Run { rate, seconds: self.seconds })?);
-        }
-        setup.end()?;
-        let Some((outcome, spread)) = row::median(outcomes) else { bail!("nothing was measured") };
+        let Some((outcome, spread)) = row::median(measured.outcomes) else { bail!("nothing was measured") };
         Ok(Row {
             section: section.to_owned(),
             scenario: *scenario,
             outcome,
-            connected_ms,
+            first_event_ms: measured.first_event_ms,
             load_ceiling,
             hec_ceiling,
             limit: row::limit(scenario.rate, &outcome, load_ceiling, hec_ceiling),
             spread,
-            is_confirmed,
-            beyond,
+            is_confirmed: measured.found.map(|(is_confirmed, _)| is_confirmed),
+            beyond: measured.found.map(|(_, beyond)| beyond),
         })
     }
 
@@ -169,12 +198,12 @@ fn of(rows: &[Row], section: &Section) -> Vec<Row> {
 
 fn write_document(sections: &[Section], rows: &[Row]) -> anyhow::Result<()> {
     let path = Path::new(DOCUMENT);
-    report::replace(path, "machine", &report::machine_line(rows))?;
+    document::replace(path, "machine", &report::machine_line(rows))?;
     for section in sections {
         let rows = of(rows, section);
-        report::replace(path, section.name, &report::markdown(&rows))?;
+        document::replace(path, section.name, &report::markdown(&rows))?;
         match section.name {
-            "published" => report::replace(path, "comparison", &report::comparison(&rows))?,
+            "published" => document::replace(path, "comparison", &report::comparison(&rows))?,
             "cost" => fs::write(PICTURE, picture("Log lines of 256 bytes, names of 200 apps", &rows))?,
             _ => {}
         }

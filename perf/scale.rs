@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use firehose_nozzle_perf::report::replace;
+use firehose_nozzle_perf::document::replace;
 use firehose_nozzle_perf::scale::arithmetic::{Assumptions, Measured};
 use firehose_nozzle_perf::scale::{check, scenarios};
 use firehose_nozzle_perf::{load, sink};

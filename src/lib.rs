@@ -16,3 +16,6 @@ pub mod task;
 pub mod telemetry;
 pub mod tls;
 pub mod units;
+
+#[cfg(test)]
+mod tests;

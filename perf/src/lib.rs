@@ -1,8 +1,8 @@
 //! Measures the nozzle and eventgen, and simulates many instances of the nozzle.
 //!
-//! The binaries beside this library are `perf` (`perf/run`), `perf-scale`, `perf-apps`, `perf-eventgen`
-//! and `perf-generators`. What is measured is always a process of its own, and so is what it talks to;
-//! CPU time and memory are those of the process alone.
+//! The binaries beside this library are `perf` (`perf/run`), `perf-scale`, `perf-outage`, `perf-apps` and `perf-eventgen`:
+//! what they measure is a process of its own, and CPU time and memory are those of the process alone. `perf-stages`,
+//! `perf-generators` and `perf-floor` measure code on one thread.
 //!
 //! ```text
 //!  perf: parent ── asks ──┬─ helper `load`: eventgen ─► output loggregator ─► simulated foundation
@@ -15,7 +15,12 @@
 //! Not here: what is fast enough. Nothing fails for being slow.
 
 pub mod blaster;
+pub mod ceilings;
+pub mod corpus;
+pub mod document;
 pub mod five_tokens;
+pub mod flags;
+pub mod floor;
 pub mod helper;
 pub mod lines;
 pub mod load;
@@ -30,5 +35,6 @@ pub mod row;
 pub mod scale;
 pub mod search;
 pub mod sink;
+pub mod timing;
 pub mod trial;
 pub mod window;

@@ -92,7 +92,7 @@ fn legend(out: &mut String, bars: &[Bar], y: f64) {
     let all = [
         (Whose::Ours, "this nozzle"),
         (Whose::Noisy, "this nozzle, others used the machine as well"),
-        (Whose::Others, "Go nozzle 1.4.3, v1, plain"),
+        (Whose::Others, "Go nozzle 1.4.3, v1, plain, on the faster reference machine"),
     ];
     let mut x = LABEL_WIDTH;
     for (whose, name) in all.into_iter().filter(|(whose, _)| bars.iter().any(|bar| bar.whose == *whose)) {

@@ -1,5 +1,5 @@
-//! What others measured: the Go nozzle's published sizing table, and that nozzle on the machine this one
-//! is developed on. Not results of this program.
+//! What others measured: the Go nozzle's published sizing table, and that nozzle on the reference machine of
+//! [`crate::floor`]. Not results of this program.
 
 use crate::lines::{Form, Lines};
 
@@ -40,7 +40,8 @@ pub const PUBLISHED: [Figures; 4] = [
     published(lines(Form::Text, 1024), 9_487.0, 16.03, 491.5, 82.8),
 ];
 
-/// CPU time per event of the Go nozzle 1.4.3 with v1, without TLS and gzip, measured as this program does.
+/// CPU time per event of the Go nozzle 1.4.3 with v1, without TLS and gzip, measured as this
+/// program does, on the reference machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Go {
     /// Form and size of the events.

@@ -1,15 +1,13 @@
-//! Rows as Markdown, and into docs/sizing.md.
+//! Rows as Markdown.
 
 use std::fmt::Write as _;
-use std::path::Path;
-
-use anyhow::Context as _;
 
 use crate::machine;
 use crate::plan::Rate;
 use crate::published::{Figures, GO, PUBLISHED};
 use crate::row::Row;
 use crate::search::OVERLOAD;
+
 /// A column of a table.
 pub struct Column {
     title: &'static str,
@@ -96,6 +94,21 @@ pub fn grouped(number: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A row in short, while others are still measured.
+pub fn summary(row: &Row) -> String {
+    let (scenario, outcome) = (&row.scenario, &row.outcome);
+    format!(
+        "{} {} {}: {} events/s, {:.2} µs/event, {} lost{}",
+        scenario.source,
+        scenario.wire(),
+        scenario.lines,
+        grouped(outcome.events_per_second()),
+        outcome.micros(),
+        outcome.lost(),
+        if row.is_noisy() { " (noisy)" } else { "" },
+    )
 }
 
 /// The settings in which rows differ.
@@ -190,9 +203,9 @@ pub fn comparison(rows: &[Row]) -> String {
         "CPU %",
         "memory MB",
         "events/s per CPU",
-        "Go nozzle here, tuned: events/s per CPU",
+        "Go nozzle 1.4.3, tuned, reference machine: events/s per CPU",
         "this nozzle: events/s per CPU",
-        "of the tuned Go nozzle's CPU time",
+        "CPU time here / the Go nozzle's there",
         "memory MB",
     ];
     line(&mut text, titles.iter().map(|title| (*title).to_owned()));
@@ -221,6 +234,9 @@ pub fn comparison(rows: &[Row]) -> String {
     text
 }
 
+/// As many as most have; what the start takes is told apart for more.
+const APPS_FEW: usize = 1000;
+
 /// On what it was measured.
 pub fn machine_line(rows: &[Row]) -> String {
     let noisy = rows.iter().filter(|row| row.is_noisy()).count();
@@ -228,29 +244,19 @@ pub fn machine_line(rows: &[Row]) -> String {
         0 => "Nobody else used it to speak of.".to_owned(),
         _ => format!("**{noisy} of {} rows are noisy**: others used the machine as well.", rows.len()),
     };
+    let longest = |is_meant: fn(usize) -> bool| {
+        let meant = rows.iter().filter(|row| is_meant(row.scenario.apps));
+        meant.map(|row| row.first_event_ms).fold(0.0, f64::max)
+    };
+    let (first, many) = (longest(|apps| apps <= APPS_FEW), longest(|apps| apps > APPS_FEW));
+    let many =
+        if many > 0.0 { format!(" ({many:.0} ms with more than {APPS_FEW} apps)") } else { String::new() };
     format!(
-        "Measured on {} CPUs ({}), all three processes on it. {noise}\n",
+        "Measured on {} CPUs ({}), all three processes on it. {noise} The first event had arrived at most {first:.0} ms{many} after the \
+         nozzle's process was started, FLUSH_INTERVAL's half second included.\n",
         machine::cpus(),
         machine::cpu_model()
     )
-}
-
-/// Puts a text between `<!-- perf/run: NAME -->` and `<!-- end -->`.
-///
-/// # Errors
-/// The file has no such marks.
-pub fn replace(path: &Path, name: &str, text: &str) -> anyhow::Result<()> {
-    let document = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let replaced = replaced(&document, name, text);
-    let missing = || format!("{}: no marks <!-- perf/run: {name} --> and <!-- end -->", path.display());
-    Ok(std::fs::write(path, replaced.with_context(missing)?)?)
-}
-
-fn replaced(document: &str, name: &str, text: &str) -> Option<String> {
-    let mark = format!("<!-- perf/run: {name} -->\n");
-    let (before, rest) = document.split_once(&mark)?;
-    let (_, after) = rest.split_once("<!-- end -->")?;
-    Some(format!("{before}{mark}{}\n<!-- end -->{after}", text.trim_end()))
 }
 
 #[cfg(test)]
@@ -278,14 +284,6 @@ mod tests {
         let searched = Row { beyond: Some(outcome(900)), ..row(Scenario::BASE) };
         let text = markdown(&[searched]);
         assert!(text.contains("90 %") && text.contains("**no**: 900 arrived of 1000"), "{text}");
-    }
-
-    #[test]
-    fn only_the_marked_part_of_a_document_changes() {
-        let document = "a\n<!-- perf/run: x -->\nold\n<!-- end -->\nb\n<!-- perf/run: y -->\n<!-- end -->\n";
-        let expected = "a\n<!-- perf/run: x -->\nnew\n<!-- end -->\nb\n<!-- perf/run: y -->\n<!-- end -->\n";
-        assert_eq!(replaced(document, "x", "new\n\n").unwrap(), expected);
-        assert_eq!(replaced(document, "z", "new"), None);
     }
 
     #[test]

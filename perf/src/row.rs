@@ -48,8 +48,8 @@ pub struct Row {
     pub scenario: Scenario,
     /// What was measured; the median if it was repeated.
     pub outcome: Outcome,
-    /// From the start of the nozzle until its streams were open.
-    pub connected_ms: f64,
+    /// From the start of the nozzle's process until the first event had arrived, in ms; the longest if it was repeated.
+    pub first_event_ms: f64,
     /// What the load can do alone.
     pub load_ceiling: Option<f64>,
     /// What the HEC server can do alone.
@@ -118,7 +118,7 @@ pub(crate) mod tests {
             section: "run".to_owned(),
             scenario,
             outcome: outcome(1000),
-            connected_ms: 300.0,
+            first_event_ms: 700.0,
             load_ceiling: Some(2_000_000.0),
             hec_ceiling: None,
             limit: Limit::Nozzle,

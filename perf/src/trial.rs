@@ -1,24 +1,26 @@
 //! One measurement: the three processes of a scenario, and what each did while a load ran.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::helper::{Helper, pause};
-use crate::lines::Lines;
 use crate::machine::{self, Load, MachineTime};
 use crate::nozzle::{Ledger, Nozzle};
-use crate::plan::{STREAMS, Scenario, Source};
-use crate::{blaster, load, null, sink};
+use crate::plan::{STREAMS, Scenario};
+use crate::{load, sink};
 
 /// Between looks at what has arrived.
 const LOOK: Duration = Duration::from_millis(20);
 /// Nothing has come for so long: nothing will.
 const SILENCE: Duration = Duration::from_secs(3);
+/// Events come while the nozzle starts, so that it is known when the first one has arrived.
+const START: load::Run = load::Run { rate: 1000, seconds: 1.0 };
+/// How long that may take.
+const START_MAX: Duration = Duration::from_secs(30);
 /// Before anything is measured: connections, names and memory come into being.
 const WARM_UP: load::Run = load::Run { rate: 2000, seconds: 0.5 };
 /// How long the nozzle may take to list all apps, and to begin again.
@@ -30,8 +32,8 @@ pub struct Setup {
     load: Helper,
     hec: Helper,
     nozzle: Nozzle,
-    /// From the start of the nozzle until all its streams were open.
-    pub connected: Duration,
+    /// From the start of the nozzle's process until the first event had arrived.
+    pub first_event: Duration,
     _folder: TempDir,
 }
 
@@ -125,16 +127,16 @@ impl Setup {
             acks: scenario.acks,
             arrived: arrived.clone(),
         };
-        let (hec, to) = Helper::start("hec", &arguments)?;
+        let (mut hec, to) = Helper::start("hec", &arguments)?;
         let (mut load, from) = start_load(scenario, folder.path(), arrived)?;
         let began = Instant::now();
         let nozzle = Nozzle::start(binary, scenario, &from, &to)?;
+        let first_event = first_event(&mut load, &mut hec, began)?;
         load.ask::<load::Done>(&load::Question::Connected(scenario.source, STREAMS.get()))?;
-        let connected = began.elapsed();
         if scenario.names {
             nozzle.wait_for_names(scenario.list_seconds.is_some(), LISTING)?;
         }
-        let mut setup = Self { load, hec, nozzle, connected, _folder: folder };
+        let mut setup = Self { load, hec, nozzle, first_event, _folder: folder };
         setup.trial(WARM_UP)?;
         Ok(setup)
     }
@@ -215,7 +217,27 @@ impl Setup {
     }
 }
 
-fn start_load(
+/// Lets events come until one has arrived; gives the time since `began`.
+fn first_event(load: &mut Helper, hec: &mut Helper, began: Instant) -> anyhow::Result<Duration> {
+    const STEP: Duration = Duration::from_millis(5);
+    while began.elapsed() < START_MAX {
+        let (mut first, started) = (None, Instant::now());
+        load.tell(&load::Question::Run(START))?;
+        while first.is_none() && started.elapsed().as_secs_f64() < START.seconds {
+            pause(STEP);
+            let counts: sink::Counts = hec.ask(&sink::Question::Counts)?;
+            first = (counts.events > 0).then(|| began.elapsed());
+        }
+        load.answer::<load::Done>()?;
+        if let Some(first) = first {
+            return Ok(first);
+        }
+    }
+    bail!("no event arrived within {START_MAX:?}")
+}
+
+/// The load of a scenario, with a window if it is told where to look.
+pub(crate) fn start_load(
     scenario: &Scenario,
     folder: &Path,
     arrived: Option<PathBuf>,
@@ -224,69 +246,4 @@ fn start_load(
     std::fs::create_dir_all(&folder)?;
     let Scenario { tls, lines, apps, .. } = *scenario;
     Helper::start("load", &load::Arguments { folder, tls, lines, apps, arrived })
-}
-
-/// What load and HEC server can do without the nozzle, in events per second. Measured once for each way they
-/// are used.
-#[derive(Debug)]
-pub struct Ceilings {
-    seconds: f64,
-    load: HashMap<(Source, bool, Lines), f64>,
-    hec: HashMap<(bool, bool, Lines), f64>,
-}
-
-impl Ceilings {
-    /// Each takes so long.
-    pub fn new(seconds: f64) -> Self {
-        Self { seconds, load: HashMap::new(), hec: HashMap::new() }
-    }
-
-    /// What the load can do with a reader that throws all of it away.
-    ///
-    /// # Errors
-    /// A process cannot be started.
-    pub fn load(&mut self, scenario: &Scenario) -> anyhow::Result<f64> {
-        let key = (scenario.source, scenario.tls, scenario.lines);
-        if let Some(rate) = self.load.get(&key) {
-            return Ok(*rate);
-        }
-        let folder = tempfile::tempdir()?;
-        let (mut load, from) = start_load(scenario, folder.path(), None)?;
-        let arguments = null::Arguments { source: scenario.source, streams: STREAMS, from };
-        let (_null, ()) = Helper::start("null", &arguments)?;
-        load.ask::<load::Done>(&load::Question::Connected(scenario.source, STREAMS.get()))?;
-        let run = load::Run { rate: 0, seconds: self.seconds };
-        let done: load::Done = load.ask(&load::Question::Run(run))?;
-        let rate = done.sent as f64 / done.seconds;
-        self.load.insert(key, rate);
-        Ok(rate)
-    }
-
-    /// What the HEC server takes of ready-made requests.
-    ///
-    /// # Errors
-    /// A process cannot be started.
-    pub fn hec(&mut self, scenario: &Scenario) -> anyhow::Result<f64> {
-        let key = (scenario.tls, scenario.gzip, scenario.lines);
-        if let Some(rate) = self.hec.get(&key) {
-            return Ok(*rate);
-        }
-        let folder = tempfile::tempdir()?;
-        let arguments = sink::Arguments {
-            folder: folder.path().to_owned(),
-            tls: scenario.tls,
-            // The sender names no channel.
-            acks: false,
-            arrived: None,
-        };
-        let (mut hec, to) = Helper::start("hec", &arguments)?;
-        let (tls, gzip, payload_bytes) = (scenario.tls, scenario.gzip, scenario.lines.bytes);
-        let (_blaster, ()) = Helper::start("blast", &blaster::Arguments { to, tls, gzip, payload_bytes })?;
-        let (began, before) = (Instant::now(), hec.ask::<sink::Counts>(&sink::Question::Counts)?);
-        pause(Duration::from_secs_f64(self.seconds));
-        let after: sink::Counts = hec.ask(&sink::Question::Counts)?;
-        let rate = (after.events - before.events) as f64 / began.elapsed().as_secs_f64();
-        self.hec.insert(key, rate);
-        Ok(rate)
-    }
 }

@@ -1,0 +1,3 @@
+//! What tests of several places have in common.
+
+pub(crate) mod reference;
