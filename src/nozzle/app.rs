@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::millis;
+use crate::hec::buffers::Buffers;
 use crate::hec::dead_letter::DeadLetters;
 use crate::hec::{self, AckConfig, Client, ClientConfig, RetryLimit};
 use crate::nozzle::admin::{self, Admin};
@@ -200,9 +201,11 @@ impl App {
         line.spawn("sources", async { reading.await.unwrap_or_else(resume) });
         let encoder = encoder(config);
         let echo = config.instance.app_guid.as_deref().and_then(Echo::new).map(Arc::new);
+        let buffers = Buffers::default();
         for _ in 0..config.workers.get() {
             let mut stages = stages(config, metadata.clone(), encoder.clone(), Arc::clone(&upstream));
             stages.echo = echo.clone();
+            stages.batcher = stages.batcher.with_buffers(buffers.clone());
             let worker = Worker {
                 frames: self.frames.clone(),
                 admission: self.admission.clone(),
