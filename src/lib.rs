@@ -11,6 +11,8 @@ pub mod nozzle;
 pub mod process;
 pub mod proto;
 pub mod proxy;
+#[cfg(test)]
+mod reference;
 pub mod sim;
 pub mod task;
 pub mod telemetry;

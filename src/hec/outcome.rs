@@ -184,6 +184,13 @@ impl Pending {
         });
     }
 
+    /// They are not waited for: what becomes of them is nobody's concern any more.
+    pub fn give_up(self) -> Outcome {
+        let outcome = Outcome { unconfirmed: self.tally(), ..Outcome::default() };
+        self.ledger.outcome(&outcome);
+        outcome
+    }
+
     /// Waits until it is known what became of them.
     pub async fn confirmation(self) -> Option<Confirmation> {
         let (tell, told) = oneshot::channel();

@@ -13,7 +13,7 @@ use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::causes::chain;
-use crate::hec::spool::{Folder, FolderError};
+use crate::hec::spool::{Disk as _, Folder, FolderError};
 use crate::hec::{self, Probe, Site};
 use crate::nozzle::app;
 use crate::nozzle::config::Config;

@@ -131,8 +131,11 @@ impl OwnEvents {
         self.close.cancel();
         if timeout(budget, self.ended()).await.is_err() {
             self.stop.cancel();
-            // They only have to count now.
-            let _ = timeout(FLUSH_MARGIN, self.ended()).await;
+            // They only have to count now; what they do not come to is counted here.
+            if timeout(FLUSH_MARGIN, self.ended()).await.is_err() {
+                self.tasks.shutdown().await;
+                self.ledger.given_up();
+            }
         }
         self.ledger.status()
     }

@@ -61,9 +61,10 @@ fn report_upstream(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>
 /// Logs what was lost, refused or could not be read between two looks.
 fn report(before: &Status, after: &Status) {
     let dead_letters = after.dead_letters.as_ref().map(|letters| letters.folder.display().to_string());
+    let spool = after.spool.as_ref();
     let (before, after) = (&before.ledger, &after.ledger);
     for (reason, envelopes) in increase(&before.dropped, &after.dropped) {
-        let next_step = next_step(&reason);
+        let next_step = next_step(&reason, spool);
         tracing::error!(%reason, envelopes, next_step, "envelopes dropped");
     }
     let unconfirmed = after.unconfirmed.saturating_sub(before.unconfirmed);
@@ -146,6 +147,7 @@ fn tell_of_spool(spool: &SpoolStatus) {
         bytes = spool.bytes,
         max_bytes = spool.max_bytes,
         oldest_s,
+        trouble = spool.trouble,
         next_step = "splunk is away or takes less than comes in: see hec in /status.json",
         "the disk spool holds {} batches, the oldest for {} s",
         spool.batches,
@@ -162,15 +164,24 @@ fn increase(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Ve
         .collect()
 }
 
-fn next_step(reason: &str) -> &'static str {
+/// What to do about envelopes that were dropped, by their label in the ledger.
+fn next_step(reason: &str, spool: Option<&SpoolStatus>) -> &'static str {
     let known = DropReason::ALL.iter().find(|known| known.label() == reason);
     match known {
         Some(DropReason::QueueFull) => {
             "the workers lack CPU: add instances or CPU, or raise QUEUE_MAX_BYTES for spikes; with QUEUE_WHEN_FULL=block they wait for splunk: see delivery in /status.json"
         }
-        Some(DropReason::DeliveryFull) => {
-            "splunk takes less than comes in: see hec, and delivery.shed for the apps that lost most, in /status.json; add HEC capacity, or raise DELIVERY_MAX_BYTES"
-        }
+        Some(DropReason::DeliveryFull) => match spool {
+            None => {
+                "splunk takes less than comes in: see hec, and delivery.shed for the apps that lost most, in /status.json; add HEC capacity, raise DELIVERY_MAX_BYTES, or set SPOOL_DIR"
+            }
+            Some(spool) if spool.trouble.is_some() => {
+                "splunk takes less than comes in, and the disk spool cannot be used: see spool.trouble and hec in /status.json"
+            }
+            Some(_) => {
+                "more comes in at once than splunk and the disk of SPOOL_DIR take: see hec, spool, and delivery.shed for the apps that lost most, in /status.json; raise DELIVERY_MAX_BYTES for spikes"
+            }
+        },
         Some(DropReason::Oversize) => {
             "events are larger than HEC_MAX_EVENT_BYTES: raise it, or set HEC_OVERSIZE to truncate or split"
         }
@@ -230,4 +241,25 @@ fn flow(before: &Snapshot, status: &Status) {
 
 fn sum(rows: &BTreeMap<String, u64>) -> u64 {
     rows.values().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nozzle::deliver::SpoolSettings;
+
+    #[test]
+    fn what_to_do_when_there_is_no_room_depends_on_the_disk() {
+        let settings = SpoolSettings { folder: "/spool".into(), max_bytes: 1 << 30, persistent: true };
+        let well = SpoolStatus::new(&settings);
+        let ill = SpoolStatus { trouble: Some("No space left on device".to_owned()), ..well.clone() };
+        for (spool, expected) in [
+            (None, "set SPOOL_DIR"),
+            (Some(&well), "raise DELIVERY_MAX_BYTES"),
+            (Some(&ill), "spool.trouble"),
+        ] {
+            let next_step = next_step(DropReason::DeliveryFull.label(), spool);
+            assert!(next_step.contains(expected), "{next_step}");
+        }
+    }
 }

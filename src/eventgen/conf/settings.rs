@@ -171,7 +171,6 @@ pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::fs;
 
     use super::*;
 
@@ -202,22 +201,8 @@ mod tests {
 
     #[test]
     fn the_reference_of_eventgen_is_the_table() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/eventgen.md");
-        let page = fs::read_to_string(path).unwrap();
-        let (mut expected, mut rest) = (String::new(), page.as_str());
-        for theme in Theme::ALL {
-            let begin = format!("<!-- settings: {} -->\n", theme.title());
-            let (before, after) = rest.split_once(&begin).unwrap_or_else(|| panic!("no {begin}"));
-            let (_, after) = after.split_once("<!-- end -->").unwrap();
-            expected += &format!("{before}{begin}{}<!-- end -->", table(theme));
-            rest = after;
-        }
-        expected += rest;
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            fs::write(path, &expected).unwrap();
-            return;
-        }
-        assert!(page == expected, "docs/eventgen.md is out of date: run this test with UPDATE_DOCS=1");
+        let tables = Theme::ALL.into_iter().map(|theme| (theme.title(), table(theme)));
+        crate::reference::check("eventgen.md", tables);
     }
 
     fn table(theme: Theme) -> String {

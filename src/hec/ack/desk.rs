@@ -1,7 +1,8 @@
 //! What a whole client has pending, whether anybody asks for it, and what was counted.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -9,6 +10,9 @@ use tokio::time::Instant;
 use super::receipt::{Fate, Promise};
 use super::{AckConfig, AckMode};
 use crate::clock::millis;
+
+/// How often it is said at most that there is no room.
+const SAY_EVERY: Duration = Duration::from_mins(1);
 
 /// What acknowledgement came to since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -67,9 +71,39 @@ pub(crate) struct Desk {
     hasty: AtomicBool,
     pending_bytes: AtomicUsize,
     pending_batches: AtomicUsize,
-    /// Whether the last batch found no room.
-    full: AtomicBool,
+    full: Mutex<Full>,
     counters: Mutex<AckCounters>,
+}
+
+/// What there was too little room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shortage {
+    /// For its bytes, among those of all endpoints.
+    Bytes,
+    /// For one batch more, at its endpoint.
+    Batches,
+}
+
+impl Shortage {
+    fn next_step(self) -> &'static str {
+        match self {
+            Self::Bytes => {
+                "indexers acknowledge more slowly than data comes: look at their load and replication; raise DELIVERY_MAX_BYTES, half of which may wait for acks"
+            }
+            Self::Batches => {
+                "indexers acknowledge more slowly than data comes: look at their load and replication; raise HEC_BATCH_BYTES or FLUSH_INTERVAL, as one endpoint may have 2,000 batches that wait for acks"
+            }
+        }
+    }
+}
+
+/// Whether there is too little room, and what was said of it.
+#[derive(Debug, Default)]
+struct Full {
+    is_full: bool,
+    said: Option<Instant>,
+    /// Whether the end of it is to be said as well.
+    to_end: bool,
 }
 
 /// A batch that is pending: who is to be told, and what it takes.
@@ -115,7 +149,7 @@ impl Desk {
             hasty: AtomicBool::new(false),
             pending_bytes: AtomicUsize::new(0),
             pending_batches: AtomicUsize::new(0),
-            full: AtomicBool::new(false),
+            full: Mutex::default(),
             counters: Mutex::default(),
         }
     }
@@ -158,20 +192,45 @@ impl Desk {
         pending == 0 || pending.saturating_add(bytes) <= self.config.pending_bytes_max
     }
 
-    /// A batch found no room, or room; says so in the log when that changes.
-    pub(super) fn note_room(&self, has_room: bool) {
-        if !has_room && !self.full.swap(true, Relaxed) {
-            tracing::warn!(
-                pending_bytes = self.pending_bytes.load(Relaxed),
-                pending_bytes_max = self.config.pending_bytes_max,
-                next_step = "indexers acknowledge more slowly than data comes: look at their load and replication; raise DELIVERY_MAX_BYTES, half of which may wait for acks",
-                "no room for more batches without an ack: what HEC takes counts as unconfirmed until there is"
-            );
+    /// A batch found too little room, or enough. Says so in the log when that changes, but not each time: with much to
+    /// send it may change every second.
+    pub(super) fn note_room(&self, shortage: Option<Shortage>) {
+        let mut full = self.full();
+        let pending_bytes = self.pending_bytes.load(Relaxed);
+        match shortage {
+            Some(shortage) if !full.is_full => {
+                full.is_full = true;
+                if full.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                    (full.said, full.to_end) = (Some(Instant::now()), true);
+                    self.say_full(shortage);
+                }
+            }
+            None if full.is_full && pending_bytes <= self.config.pending_bytes_max / 2 => {
+                full.is_full = false;
+                if std::mem::take(&mut full.to_end) {
+                    tracing::info!("there is room for batches without an ack again");
+                }
+            }
+            Some(_) | None => {}
         }
-        let is_low = self.pending_bytes.load(Relaxed) <= self.config.pending_bytes_max / 2;
-        if has_room && is_low && self.full.swap(false, Relaxed) {
-            tracing::info!("there is room for batches without an ack again: acks are waited for");
-        }
+    }
+
+    fn say_full(&self, shortage: Shortage) {
+        let consequence = match self.is_required() {
+            true => "nothing more is sent until there is",
+            false => "what HEC takes counts as unconfirmed until there is",
+        };
+        tracing::warn!(
+            pending_batches = self.pending_batches.load(Relaxed),
+            pending_bytes = self.pending_bytes.load(Relaxed),
+            pending_bytes_max = self.config.pending_bytes_max,
+            next_step = shortage.next_step(),
+            "no room for more batches without an ack: {consequence}"
+        );
+    }
+
+    fn full(&self) -> MutexGuard<'_, Full> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut AckCounters)) {
@@ -187,7 +246,7 @@ impl Desk {
             Some(
                 "acks do not come: look for blocked queues or missing replicas on the indexers, and for a load balancer that does not stick",
             )
-        } else if self.full.load(Relaxed) {
+        } else if self.full().is_full {
             Some(
                 "more waits for acks than may: raise DELIVERY_MAX_BYTES, or look at the load of the indexers",
             )

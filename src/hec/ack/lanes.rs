@@ -7,6 +7,7 @@
 
 mod judge;
 mod polling;
+mod ways;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,20 +17,13 @@ use uuid::Uuid;
 
 pub(crate) use self::judge::Reply;
 pub(crate) use self::polling::Poll;
-use super::AckTiming;
 use super::cookies::Jar;
-use super::desk::{Desk, Ticket};
+use super::desk::{Desk, Shortage, Ticket};
 use super::lane::{Floor, Lane};
 use super::receipt::{Fate, Receipt};
 use super::trust::{Distrust, Trust};
 use crate::hec::classify::{Disposition, Taken};
 use crate::hec::hold::HoldReason;
-
-/// Lanes where a load balancer sets cookies.
-const LANES_STICKY: usize = 4;
-
-/// The most lanes that are retired and have something pending.
-const RETIRED_MAX: usize = 16;
 
 /// The most batches pending at an endpoint.
 const PENDING_MAX: usize = 2000;
@@ -184,9 +178,17 @@ impl Lanes {
         if !self.desk.is_required() {
             return true;
         }
-        let has_room = self.desk.has_room(bytes) && self.lock().pending() < PENDING_MAX;
-        self.desk.note_room(has_room);
-        has_room
+        let shortage = self.shortage(&self.lock(), bytes);
+        self.desk.note_room(shortage);
+        shortage.is_none()
+    }
+
+    /// What is lacking for so many bytes more to be pending.
+    fn shortage(&self, inner: &Inner, bytes: usize) -> Option<Shortage> {
+        if !self.desk.has_room(bytes) {
+            return Some(Shortage::Bytes);
+        }
+        (inner.pending() >= PENDING_MAX).then_some(Shortage::Batches)
     }
 
     /// The channel sent was refused.
@@ -255,79 +257,6 @@ impl Lanes {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn way(&mut self, channel: Uuid) -> Option<&mut Way> {
-        self.lanes.iter_mut().find(|way| way.channel == channel)
-    }
-
-    fn pending(&self) -> usize {
-        self.lanes.iter().map(|way| way.lane.len()).sum()
-    }
-
-    fn least_busy(&mut self, desk: &Desk, now: Instant) -> &mut Way {
-        self.top_up(desk, now);
-        let sticky = self.sticky;
-        let busy = |way: &&mut Way| {
-            (way.retired, way.is_cold(sticky), way.lane.len() + way.lane.under_way(), way.lane.used())
-        };
-        let least = self.lanes.iter_mut().enumerate().min_by_key(|(_, way)| busy(way));
-        let at = least.map_or(0, |(at, _)| at);
-        &mut self.lanes[at]
-    }
-
-    /// As many lanes in use as there should be, and none that has nothing to do any more.
-    fn top_up(&mut self, desk: &Desk, now: Instant) {
-        self.lanes.retain(|way| !way.retired || !way.lane.is_done(now));
-        let wanted = if self.sticky { LANES_STICKY } else { 1 };
-        let in_use = self.lanes.iter().filter(|way| !way.retired).count();
-        for _ in in_use..wanted {
-            self.lanes.insert(0, Way::new(desk, now));
-        }
-    }
-
-    /// Sends nothing more by this lane. Of many such lanes the oldest are given up.
-    fn retire(&mut self, desk: &Desk, channel: Uuid, now: Instant) -> Told {
-        let mut told = Told::default();
-        if let Some(way) = self.way(channel) {
-            way.retired = true;
-        }
-        self.top_up(desk, now);
-        let is_waiting = |way: &&mut Way| way.retired && way.lane.len() > 0;
-        let waiting = self.lanes.iter().filter(|way| way.retired && way.lane.len() > 0).count();
-        let oldest_first = self.lanes.iter_mut().rev().filter(is_waiting);
-        for way in oldest_first.take(waiting.saturating_sub(RETIRED_MAX)) {
-            told.lost(desk, way.lane.give_up_all(now, &desk.config.timing));
-        }
-        told
-    }
-}
-
-impl Way {
-    /// Whether a cookie is to be had first.
-    fn is_cold(&self, sticky: bool) -> bool {
-        sticky && !self.retired && !self.proven && self.jar.is_empty()
-    }
-
-    /// When it has to be polled.
-    fn due(&self, sticky: bool, timing: &AckTiming) -> Option<Instant> {
-        if self.is_cold(sticky) {
-            return self.lane.due_first(self.created, timing);
-        }
-        self.lane.due(!self.retired, timing)
-    }
-
-    fn new(desk: &Desk, now: Instant) -> Self {
-        Self {
-            channel: Uuid::new_v4(),
-            lane: Lane::new(&desk.config.timing),
-            jar: Jar::default(),
-            proven: false,
-            retired: false,
-            created: now,
-        }
     }
 }
 

@@ -85,7 +85,7 @@ async fn until(client: &Client, wanted: impl Fn(&Status) -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let in_time = tokio::time::timeout(Duration::from_secs(10), seen).await;
+    let in_time = tokio::time::timeout(Duration::from_secs(60), seen).await;
     assert!(in_time.is_ok(), "{:?}", client.status());
 }
 

@@ -55,6 +55,25 @@ pub trait Disk: Debug + Send {
     /// # Errors
     /// It is still there.
     fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// Writes a file as large as a block, reads it and removes it.
+    ///
+    /// # Errors
+    /// What keeps the disk from being used.
+    fn probe(&mut self) -> io::Result<()> {
+        const NAME: &str = "spool.probe";
+        const BYTES: [u8; 4096] = [0x5A; 4096];
+        let mut back = [0; BYTES.len()];
+        // One that could not be removed the last time.
+        let _ = self.remove(NAME);
+        self.create(NAME)?;
+        let tried = self
+            .write(NAME, 0, &BYTES)
+            .and_then(|()| self.sync(NAME))
+            .and_then(|()| self.read(NAME, 0, &mut back));
+        self.remove(NAME)?;
+        tried
+    }
 }
 
 /// Holds the lock of the folder.
@@ -103,24 +122,6 @@ impl Folder {
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.into())),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
-    }
-
-    /// Writes a file as large as a block, reads it and removes it.
-    ///
-    /// # Errors
-    /// What keeps the folder from being used.
-    pub fn probe(&mut self) -> io::Result<()> {
-        const NAME: &str = "spool.probe";
-        const BYTES: [u8; 4096] = [0x5A; 4096];
-        let mut back = [0; BYTES.len()];
-        let _ = self.remove(NAME);
-        self.create(NAME)?;
-        let tried = self
-            .write(NAME, 0, &BYTES)
-            .and_then(|()| self.sync(NAME))
-            .and_then(|()| self.read(NAME, 0, &mut back));
-        self.remove(NAME)?;
-        tried
     }
 
     fn close(&mut self, name: &str) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::disk::Disk;
 
@@ -32,15 +32,32 @@ struct File {
 struct State {
     files: BTreeMap<String, File>,
     faults: Faults,
+    hangs: bool,
 }
 
 /// Clones show the same disk: it stays when the process is gone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct MemoryDisk(Arc<Mutex<State>>);
+pub(crate) struct MemoryDisk(Arc<(Mutex<State>, Condvar)>);
+
+/// Writes do not come to an end as long as this exists.
+#[derive(Debug)]
+pub(crate) struct Hanging(MemoryDisk);
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.0.lock().hangs = false;
+        self.0.0.1.notify_all();
+    }
+}
 
 impl MemoryDisk {
     pub(crate) fn set(&self, faults: Faults) {
         self.lock().faults = faults;
+    }
+
+    pub(crate) fn hang(&self) -> Hanging {
+        self.lock().hangs = true;
+        Hanging(self.clone())
     }
 
     /// Bytes of all files, in whole blocks.
@@ -74,7 +91,7 @@ impl MemoryDisk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,7 +128,9 @@ impl Disk for MemoryDisk {
     }
 
     fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.lock();
+        let state = self.lock();
+        let hung = self.0.1.wait_while(state, |state| state.hangs);
+        let mut state = hung.unwrap_or_else(PoisonError::into_inner);
         let writable = state.writable();
         let torn = state.faults.torn.min(bytes.len());
         let read_only = state.faults.read_only;

@@ -134,7 +134,12 @@ pub(super) fn render(status: &Status) -> String {
         "The nozzle's own log lines and metrics.",
         status.own.written,
     );
-    page.counter("nozzle_own_events_delivered_total", "Those HEC has accepted.", status.own.delivered);
+    page.counter("nozzle_own_events_delivered_total", "Those Splunk has.", status.own.delivered);
+    page.counter(
+        "nozzle_own_events_unconfirmed_total",
+        "Those HEC has accepted, and no indexer has confirmed.",
+        status.own.unconfirmed,
+    );
     page.counters("nozzle_own_events_dropped_total", "Those lost.", "reason", &status.own.dropped);
     page.gauge("nozzle_ready", "1 if the nozzle does its work.", u8::from(status.not_ready.is_empty()));
     page.0

@@ -1,5 +1,9 @@
 //! The whole way from inputs to a configuration.
 
+mod places;
+mod properties;
+mod reference;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -7,10 +11,9 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
-use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 
-use super::settings::{Fallback, Kind, Status};
+use super::settings::{Fallback, Kind};
 use super::*;
 use crate::hec::{Compression, ResponseMode, TokenSource};
 use crate::nozzle::encode::Oversize;
@@ -310,115 +313,6 @@ fn warnings_tell_what_has_no_effect() {
 }
 
 #[test]
-fn the_reverse_log_proxy_needs_an_address_and_an_identity() {
-    let named = |more: &[(&str, &str)]| -> Vec<String> {
-        load(more).unwrap_err().iter().map(|fault| fault.name().to_owned()).collect()
-    };
-    assert_eq!(named(&[("RLP_ADDRESS", "rlp:8082")]), ["RLP_CERT_FILE"]);
-    assert_eq!(named(&[("RLP_ADDRESS", "rlp:8082"), ("RLP_CERT_FILE", "Cargo.toml")]), ["RLP_KEY_FILE"]);
-    assert_eq!(named(&[("LOGGREGATOR_SOURCE", "grpc")]), ["RLP_ADDRESS"]);
-    let files =
-        [("RLP_CA_FILE", "Cargo.toml"), ("RLP_CERT_FILE", "Cargo.toml"), ("RLP_KEY_FILE", "Cargo.toml")];
-    let mut more = vec![("RLP_ADDRESS", "rlp:8082"), ("SKIP_SSL_VALIDATION_CF", "true")];
-    more.extend(files);
-    let (config, _) = load(&more).unwrap();
-    let rlp = config.source.rlp.unwrap();
-    assert_eq!((rlp.address.as_str(), rlp.server_name.as_str()), ("rlp:8082", "reverselogproxy"));
-    assert_eq!(rlp.tls.ca_file, Some(PathBuf::from("Cargo.toml")));
-    assert!(rlp.tls.identity.is_some());
-    assert_eq!(rlp.tls.verification, crate::tls::Verification::Full);
-    assert_eq!(config.cf_tls.verification, crate::tls::Verification::Skip);
-}
-
-#[test]
-fn proxies_are_for_the_foundation_and_splunk_and_may_be_in_lower_case() {
-    let https = |text| Url::parse(text).unwrap();
-    let (api, splunk) = (https("https://api.example.com"), https("https://hec.example.com:8088"));
-    let cases = [
-        (vec![("HTTPS_PROXY", "http://one:3128")], Some("one:3128"), true),
-        (vec![("https_proxy", "two:3128")], Some("two:3128"), true),
-        (vec![("https_proxy", "two:3128"), ("HTTPS_PROXY", "one:3128")], Some("one:3128"), true),
-        (vec![("https_proxy", "two:3128"), ("no_proxy", "hec.example.com")], Some("two:3128"), false),
-        (vec![("HTTPS_PROXY", "one:3128"), ("NO_PROXY", "example.com")], None, false),
-        (vec![("http_proxy", "plain:3128")], None, false),
-    ];
-    for (more, proxy, for_splunk) in cases {
-        let (config, warnings) = load(&more).unwrap();
-        assert_eq!(config.proxies.for_url(&api).map(|proxy| proxy.address()).as_deref(), proxy, "{more:?}");
-        assert!(warnings.is_empty(), "{more:?}: {warnings:?}");
-        assert_eq!(config.proxies.for_url(&splunk).is_some(), for_splunk, "{more:?}");
-    }
-    let (_, warnings) = load(&[("NO_PROXY", "ok.example,10.0.0.0/99"), ("ALL_PROXY", "socks5://x")]).unwrap();
-    let mut messages = messages(&warnings);
-    messages.sort();
-    assert_eq!(
-        messages,
-        [
-            "ALL_PROXY: has no effect: use HTTPS_PROXY and HTTP_PROXY",
-            "NO_PROXY: \"10.0.0.0/99\" is ignored: it is no host, address or network",
-        ]
-    );
-}
-
-#[test]
-fn a_second_site_has_its_own_token_or_that_of_the_first() {
-    let (config, _) = load(&[]).unwrap();
-    assert!(config.hec.failover.is_none());
-    let elsewhere = ("SPLUNK_FAILOVER_HOST", "https://b1,https://b2:8088");
-    let (config, warnings) = load(&[elsewhere]).unwrap();
-    let failover = config.hec.failover.unwrap();
-    assert_eq!(
-        failover.urls.iter().map(Url::as_str).collect::<Vec<_>>(),
-        ["https://b1/", "https://b2:8088/"]
-    );
-    assert_eq!(fixed(&failover.token), fixed(&config.hec.token));
-    assert!(warnings.is_empty(), "{warnings:?}");
-    let (config, _) = load(&[elsewhere, ("SPLUNK_FAILOVER_TOKEN", "other-s3cr3t")]).unwrap();
-    assert_eq!(fixed(&config.hec.failover.as_ref().unwrap().token), "other-s3cr3t");
-    let said = format!("{config:?} {}", render(config.show()));
-    assert!(!said.contains("other-s3cr3t"), "{said}");
-    let file = ("SPLUNK_FAILOVER_TOKEN_FILE", "Cargo.toml");
-    let (config, warnings) = load(&[elsewhere, file]).unwrap();
-    assert!(matches!(&config.hec.failover.unwrap().token, TokenSource::File(file) if file == "Cargo.toml"));
-    assert_eq!((fixed(&config.hec.token), warnings), (fixed(&load(&[]).unwrap().0.hec.token), Vec::new()));
-    let (_, warnings) = load(&[elsewhere, ("SPLUNK_FAILOVER_TOKEN", "other"), file]).unwrap();
-    let given = "SPLUNK_FAILOVER_TOKEN: has no effect: SPLUNK_FAILOVER_TOKEN_FILE is given too";
-    assert_eq!(messages(&warnings), [given]);
-    let (config, _) = load(&[elsewhere, ("SPLUNK_TOKEN_FILE", "Cargo.toml")]).unwrap();
-    assert!(matches!(config.hec.failover.unwrap().token, TokenSource::File(_)), "that of the first");
-    let (_, warnings) = load(&[("SPLUNK_FAILOVER_TOKEN", "other")]).unwrap();
-    assert_eq!(messages(&warnings), ["SPLUNK_FAILOVER_TOKEN: has no effect without SPLUNK_FAILOVER_HOST"]);
-}
-
-#[test]
-fn of_a_proxy_with_credentials_only_the_address_is_shown() {
-    let (config, warnings) = load(&[("HTTPS_PROXY", "http://user:s3cr3t@proxy:3128")]).unwrap();
-    assert_eq!(row(&config, "HTTPS_PROXY").value, "[redacted]@proxy:3128");
-    let said = format!("{config:?} {warnings:?} {}", render(config.show()));
-    assert!(!said.contains("s3cr3t") && !said.contains("user:"), "{said}");
-    let (config, _) = load(&[("HTTPS_PROXY", "http://proxy:3128")]).unwrap();
-    assert_eq!(row(&config, "HTTPS_PROXY").value, "http://proxy:3128");
-    for wrong in ["https://user:s3cr3t@proxy", "socks5://s3cr3t@proxy", "user:s3cr3t/@proxy:3128"] {
-        let faults = load(&[("HTTPS_PROXY", wrong)]).unwrap_err().to_string();
-        assert!(faults.contains("HTTPS_PROXY (environment): [redacted] is not the address of"), "{faults}");
-        assert!(!faults.contains("s3cr3t"), "{faults}");
-    }
-}
-
-#[test]
-fn the_gateway_needs_no_setting_of_its_own() {
-    let (config, warnings) = load(&[("LOGGREGATOR_SOURCE", "gateway")]).unwrap();
-    assert_eq!((config.source.choice, config.source.rlp), (SourceChoice::Gateway, None));
-    assert_eq!(warnings, []);
-    let rlp = [("RLP_ADDRESS", "rlp:8082"), ("RLP_CERT_FILE", "Cargo.toml"), ("RLP_KEY_FILE", "Cargo.toml")];
-    for (choice, warned) in [("auto", false), ("grpc", false), ("gateway", true), ("firehose", true)] {
-        let (_, warnings) = load(&[&rlp[..], &[("LOGGREGATOR_SOURCE", choice)]].concat()).unwrap();
-        let expected = warned.then(|| format!("RLP_ADDRESS: has no effect: LOGGREGATOR_SOURCE is {choice}"));
-        assert_eq!(messages(&warnings), Vec::from_iter(expected));
-    }
-}
-
-#[test]
 fn a_port_alone_opens_health_checks_only() {
     let address = |text: &str| Some(text.parse::<SocketAddr>().unwrap());
     for (more, bound, scope) in [
@@ -458,180 +352,4 @@ fn show_has_a_row_for_every_setting() {
     // The token may be in a file instead.
     let required = settings::all().filter(|setting| setting.fallback == Fallback::Required).count();
     assert_eq!(required + 1, REQUIRED.len());
-}
-
-#[test]
-fn the_token_may_be_in_a_file() {
-    let (config, warnings) = load(&[("SPLUNK_TOKEN_FILE", "Cargo.toml")]).unwrap();
-    assert!(matches!(&config.hec.token, TokenSource::File(file) if file == "Cargo.toml"));
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].to_string().contains("SPLUNK_TOKEN_FILE is given too"), "{}", warnings[0]);
-    let others = REQUIRED.into_iter().filter(|(name, _)| *name != "SPLUNK_TOKEN");
-    let load = |more: &[(&'static str, &'static str)]| {
-        let all: Vec<_> = others.clone().chain(more.iter().copied()).collect();
-        Config::load(&Inputs::new(flags::FlagValues::default(), all))
-    };
-    assert_eq!(load(&[("SPLUNK_TOKEN_FILE", "Cargo.toml")]).unwrap().1, []);
-    let fault = load(&[]).unwrap_err().to_string();
-    assert!(fault.contains("SPLUNK_TOKEN: not given") && fault.contains("SPLUNK_TOKEN_FILE"), "{fault}");
-    let fault = load(&[("SPLUNK_TOKEN_FILE", "/nonexistent")]).unwrap_err().to_string();
-    assert!(fault.contains("\"/nonexistent\" is not the path of a file that exists"), "{fault}");
-}
-
-#[test]
-fn dead_letters_go_into_a_folder_that_exists() {
-    let (config, _) = load(&[("DEAD_LETTER_DIR", "src"), ("DEAD_LETTER_MAX_BYTES", "2MiB")]).unwrap();
-    let expected = DeadLetterConfig { folder: "src".into(), max_bytes: 2 << 20 };
-    assert_eq!(config.hec.dead_letters, Some(expected));
-    let fault = load(&[("DEAD_LETTER_DIR", "Cargo.toml")]).unwrap_err().to_string();
-    assert!(fault.contains("is not the path of a folder that exists"), "{fault}");
-    let (config, warnings) = load(&[("DEAD_LETTER_MAX_BYTES", "2MiB")]).unwrap();
-    assert_eq!((config.hec.dead_letters, warnings.len()), (None, 1));
-}
-
-/// One line or many, near to what settings look like or far from it.
-fn any_value() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "\\PC{0,40}",
-        "[-+0-9._eE]{0,20}(ns|us|ms|s|m|h|KiB|MB|/s)?",
-        "https?://[a-z:@/?#.0-9,]{0,30}",
-        "[\\[{][a-zA-Z\":,{}\\[\\]]{0,30}",
-        Just("true".to_owned()),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn nothing_panics_and_nothing_leaks(
-        values in proptest::collection::vec(any_value(), settings::all().count()),
-        drop_some in any::<u64>(),
-        secret in "[a-z]{4}",
-    ) {
-        // Nothing else in the inputs holds this text.
-        let secret = format!("S3CR3T~{secret}");
-        let environment: Vec<(&str, String)> = settings::all()
-            .zip(values)
-            .enumerate()
-            .filter(|(i, _)| drop_some >> (i % 64) & 1 == 0)
-            .map(|(_, (setting, value))| {
-                let value = if setting.confidential { format!("{secret}{value}") } else { value };
-                (setting.name, value)
-            })
-            .chain([("VCAP_SERVICES", format!("{{\"user-provided\":[{{\"credentials\":{{\"ADMIN_TOKEN\":\"{secret}\"}}}}]}}"))])
-            .collect();
-        let said = match Config::load(&Inputs::new(flags::FlagValues::default(), environment)) {
-            Ok((config, warnings)) => {
-                format!("{config:?} {warnings:?} {} {:?}", messages(&warnings).join(" "), render(config.show()))
-            }
-            Err(faults) => format!("{faults} {faults:?}"),
-        };
-        prop_assert!(!said.contains("S3CR3T"), "{}", said);
-    }
-
-    #[test]
-    fn a_right_configuration_never_leaks(secret in "[!-~]{12,40}", tags in any::<bool>()) {
-        let secret = format!("S3CR3T{secret}");
-        let confidential = settings::all().filter(|setting| setting.confidential);
-        let mut more: Vec<(&str, &str)> = confidential.map(|setting| (setting.name, secret.as_str())).collect();
-        more.push(("PORT", "8080"));
-        more.push(("ADD_TAGS", if tags { "true" } else { "false" }));
-        let (config, warnings) = load(&more).unwrap();
-        prop_assert_eq!(fixed(&config.hec.token), secret.as_str());
-        let said = format!("{config:?} {warnings:?} {}", render(config.show()));
-        prop_assert!(!said.contains("S3CR3T"), "{}", said);
-    }
-}
-
-/// `docs/configuration.md` has the table of each theme between two marks; with `UPDATE_DOCS` set in
-/// the environment this test writes them.
-#[test]
-fn the_reference_is_the_table() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-    let page = fs::read_to_string(path).unwrap();
-    let mut expected = String::new();
-    let mut rest = page.as_str();
-    for theme in settings::Theme::ALL {
-        let begin = format!("<!-- settings: {} -->\n", theme.title());
-        let (before, after) = rest.split_once(&begin).unwrap_or_else(|| panic!("no {begin}"));
-        let (_, after) = after.split_once("<!-- end -->").unwrap();
-        expected += &format!("{before}{begin}{}<!-- end -->", table(theme));
-        rest = after;
-    }
-    expected += rest;
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(path, &expected).unwrap();
-        return;
-    }
-    assert!(page == expected, "docs/configuration.md is out of date: run this test with UPDATE_DOCS=1");
-}
-
-fn table(theme: settings::Theme) -> String {
-    let mut table = match theme {
-        settings::Theme::Unused => {
-            "| Setting | Flag | Was | Why it has no effect |\n|---|---|---|---|\n".to_owned()
-        }
-        _ => "| Setting | Flag | Default | Meaning |\n|---|---|---|---|\n".to_owned(),
-    };
-    for setting in settings::all().filter(|setting| setting.theme == theme) {
-        let (name, flag, meaning) = (setting.name, setting.flag(), setting.meaning);
-        let default = match setting.fallback {
-            Fallback::Value(text) => format!("`{text}`"),
-            other => other.text().to_owned(),
-        };
-        table += &match setting.status {
-            Status::Unused(why) => format!("| `{name}` | `--{flag}` | {meaning} | {} |\n", sentence(why)),
-            Status::Mapped(how) => {
-                format!(
-                    "| `{name}` | `--{flag}` | {default} | {meaning}. *Not as in the Go nozzle:* {how}. |\n"
-                )
-            }
-            Status::Kept | Status::Ours => format!("| `{name}` | `--{flag}` | {default} | {meaning}. |\n"),
-        };
-    }
-    table
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect::<String>() + ".")
-        .unwrap_or_default()
-}
-
-#[test]
-fn the_spool_depends_on_the_disk_it_is_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().canonicalize().unwrap();
-    let dir = path.to_str().unwrap();
-    let spool = |more: &[(&str, &str)]| {
-        let (config, warnings) = load(&[&[("SPOOL_DIR", dir)], more].concat()).unwrap();
-        let shown = row(&config, "SPOOL_MAX_BYTES").value;
-        let spool = config.spool.unwrap();
-        assert_eq!(shown, spool.max_bytes.to_string());
-        (spool, messages(&warnings).join("; "))
-    };
-    assert_eq!(load(&[]).unwrap().0.spool, None);
-    // On a machine of its own.
-    let (given, warnings) = spool(&[]);
-    assert_eq!((given.folder.as_path(), given.max_bytes, given.persistent), (path.as_path(), 1 << 30, true));
-    assert_eq!(warnings, "");
-    // In a container: half of its disk, a folder for each instance, and all of it mortal.
-    let application = r#"{"limits":{"disk":1024},"instance_index":3}"#;
-    let (given, warnings) = spool(&[("VCAP_APPLICATION", application)]);
-    assert_eq!(given.folder, path.join("instance-3"));
-    assert_eq!((given.max_bytes, given.persistent), (512 << 20, false));
-    assert!(warnings.starts_with("SPOOL_DIR") && warnings.contains("bind a volume service"), "{warnings}");
-    let (given, _) = spool(&[("VCAP_APPLICATION", application), ("SPOOL_MAX_BYTES", "20GiB")]);
-    assert_eq!(given.max_bytes, 20 << 30);
-    // On a volume.
-    let services = format!(r#"{{"nfs":[{{"name":"v","volume_mounts":[{{"container_dir":"{dir}"}}]}}]}}"#);
-    let (given, warnings) = spool(&[("VCAP_APPLICATION", application), ("VCAP_SERVICES", &services)]);
-    assert!(given.persistent && warnings.is_empty(), "{warnings}");
-
-    let (config, warnings) = load(&[("SPOOL_MAX_BYTES", "1GiB")]).unwrap();
-    assert_eq!((config.spool, messages(&warnings).len()), (None, 1));
-    let (config, warnings) = load(&[("SPOOL_DIR", dir), ("DEBUG", "true")]).unwrap();
-    assert_eq!((config.spool, messages(&warnings).len()), (None, 2));
-    assert!(load(&[("SPOOL_DIR", "/nonexistent")]).unwrap_err().to_string().contains("SPOOL_DIR"));
 }

@@ -7,6 +7,7 @@
 //! A job writes what has gathered while the last one was at work. It is made safe from a loss of power once a second
 //! ([`SYNC_EVERY`]); a process that is killed loses nothing that was written.
 
+mod account;
 mod end;
 mod job;
 mod status;
@@ -20,23 +21,25 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::job::{Done, Job};
+use self::job::{Done, Job, Turn};
 pub use self::status::SpoolStatus;
 use self::status::Trouble;
 use super::pool::{Admitted, OnDisk, Pool};
-use super::room::{BATCH_BYTES, Place, cost};
-use super::ticket::{Desk, Ticket};
+use super::room::BATCH_BYTES;
+use super::ticket::Desk;
 use crate::clock::UnixNanos;
-use crate::hec::batch::Tally;
-use crate::hec::spool::{Disk, Folder, FolderError, Losses, Spool};
-use crate::nozzle::ledger::{Drop as DropReason, Ledger};
+use crate::hec::spool::{Disk, Folder, FolderError, Spool};
+use crate::nozzle::ledger::Ledger;
 
 /// How often a disk that has failed is tried again.
 pub const RETRY_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the disk may take for a turn before that is said.
+const HANGS_AFTER: Duration = Duration::from_secs(10);
 
 /// What may be lost when the power fails.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -207,10 +210,7 @@ impl Keeper {
         let opening = spawn_blocking(move || {
             Spool::open(open()?, max_bytes).map_err(|error| FolderError::Io { path, error })
         });
-        let opened = tokio::select! {
-            opened = opening => opened.unwrap_or_else(|error| resume_unwind(error.into_panic())),
-            () = limit.as_mut() => return false,
-        };
+        let Some(opened) = self.at_disk(opening, limit.as_mut()).await else { return false };
         match opened {
             Ok((spool, recovered)) => {
                 self.write.opened(&self.settings.folder, &recovered);
@@ -249,6 +249,8 @@ impl Keeper {
             let now = Instant::now();
             let due = self.sync_at.is_some_and(|at| at <= now);
             job.sync = due && spool.is_unsynced();
+            // What is to be written shows as well that it can be.
+            job.probe = job.write.is_empty() && self.write.text().is_some();
         }
         if self.draining && self.read.is_due() {
             let reserve = |bytes| self.pool.reserve(bytes + BATCH_BYTES);
@@ -261,106 +263,61 @@ impl Keeper {
     /// Does it, and tells the pool and the ledger. False if there was no time left for that.
     async fn carry_out(&mut self, job: Job, limit: Pin<&mut impl Future<Output = ()>>) -> bool {
         let Some(spool) = self.spool.take() else { return true };
-        let Job { settled, write, place, sync, look: _ } = job;
+        let Job { settled, write, place, sync, probe, look: _ } = job;
         let (batches, places): (Vec<_>, Vec<_>) =
             write.into_iter().map(|Admitted { batch, place }| (batch, place)).unzip();
-        let (is_write, is_read) = (!batches.is_empty() || sync, place.is_some());
-        let now_ms = now_ms();
-        let look = self.read.is_due();
-        let doing = spawn_blocking(move || Done::of(spool, settled, batches, sync, is_read, look, now_ms));
-        tokio::select! {
-            done = doing => {
-                let done = done.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+        let is_write = !batches.is_empty() || sync || probe;
+        let (read, look) = (place.is_some(), self.read.is_due());
+        let turn = Turn { settled, batches, sync, probe, read, look, now_ms: now_ms() };
+        match self.at_disk(spawn_blocking(move || Done::of(spool, turn)), limit).await {
+            Some(done) => {
                 self.account(done, places, place, is_write, look);
                 true
             }
             // The thread goes on; nobody can tell how far it will come.
-            () = limit => {
+            None => {
                 places.into_iter().for_each(|place| self.give_up(&place));
                 false
             }
         }
     }
 
-    fn account(&mut self, done: Done, places: Vec<Place>, place: Option<Place>, is_write: bool, look: bool) {
-        let Done { spool, unwritten, write_error, read, read_error, next_bytes } = done;
-        let mut spool = spool;
-        let written = places.len() - unwritten.len();
-        let mut places = places.into_iter();
-        for place in places.by_ref().take(written) {
-            self.ledger.spooled(place.tally());
-        }
-        let back = |(batch, place)| Admitted { batch, place };
-        self.return_unwritten(unwritten.into_iter().zip(places).map(back).collect());
-        match write_error {
-            Some(error) => self.write.failed(&self.settings.folder, &error),
-            None if is_write => self.write.succeeded(),
-            None => {}
-        }
-        match &read_error {
-            Some(error) => self.read.cannot_read(&self.settings.folder, error),
-            None if look => self.read.can_read(),
-            None => {}
-        }
-        if let (Some(stored), Some(mut place)) = (read, place) {
-            let tally = stored.batch.tally();
-            place.fill(cost(&stored.batch), tally);
-            self.ledger.unspooled(tally);
-            let place = place.of(Some(Ticket::new(stored.id, tally, &self.desk)));
-            self.pool.ready(Admitted { batch: stored.batch, place });
-        }
-        self.lose(spool.take_losses());
-        if look && read_error.is_none() {
-            self.next_bytes = next_bytes;
-        }
-        let unsynced = spool.is_unsynced();
-        self.sync_at = unsynced.then(|| self.sync_at.unwrap_or_else(|| Instant::now() + SYNC_EVERY));
-        self.pool.has_unread(spool.figures().batches > 0);
-        self.publish(&spool);
-        self.spool = Some(spool);
-    }
-
-    /// What the disk did not take waits for it, or is sent by others before that.
-    fn return_unwritten(&self, batches: Vec<Admitted>) {
-        let (left, waiting): (Vec<_>, Vec<_>) =
-            batches.into_iter().partition(|admitted| admitted.place.ticket().is_some());
-        for Admitted { batch, place } in left {
-            self.pool.leave(batch, place);
-        }
-        if !waiting.is_empty() {
-            self.pool.unspill(waiting);
-        }
-    }
-
-    fn lose(&self, losses: Losses) {
-        for (reason, tally) in
-            [(DropReason::SpoolFull, losses.evicted), (DropReason::SpoolDamaged, losses.damaged)]
-        {
-            if tally != Tally::default() {
-                self.ledger.unspooled(tally);
-                self.ledger.dropped(reason, tally);
+    /// Waits for a thread that is at the disk, but not past `limit`; says so if that takes long.
+    fn at_disk<T>(
+        &self,
+        mut work: JoinHandle<T>,
+        mut limit: Pin<&mut impl Future<Output = ()>>,
+    ) -> impl Future<Output = Option<T>> {
+        // Not the keeper: its disk is for one thread at a time.
+        let (folder, status) = (&self.settings.folder, &self.status);
+        async move {
+            let mut hangs = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut work => {
+                        if hangs {
+                            status::answers(folder);
+                        }
+                        return Some(done.unwrap_or_else(|error| resume_unwind(error.into_panic())));
+                    }
+                    () = limit.as_mut() => return None,
+                    () = sleep(HANGS_AFTER), if !hangs => {
+                        hangs = true;
+                        lock(status).trouble = Some(status::hangs(folder));
+                    }
+                }
             }
         }
-        if losses.damaged_batches > 0 {
-            self.status().damaged_batches += losses.damaged_batches;
-        }
-    }
-
-    fn publish(&self, spool: &Spool) {
-        let figures = spool.figures();
-        let trouble = self.write.text().or_else(|| self.read.text());
-        let mut status = self.status();
-        status.open = true;
-        status.batches = figures.batches;
-        status.envelopes = figures.tally.units;
-        status.bytes = figures.bytes;
-        status.oldest_unix_ms = figures.oldest_ms;
-        status.trouble = trouble;
     }
 
     fn status(&self) -> MutexGuard<'_, SpoolStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.status)
     }
+}
+
+fn lock(status: &Mutex<SpoolStatus>) -> MutexGuard<'_, SpoolStatus> {
+    status.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn now_ms() -> u64 {

@@ -15,7 +15,7 @@ use crate::nozzle::cf::fake::{Fake, FakeApp};
 use crate::task::Tasks;
 
 /// A test that waits longer than this has failed.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long events may wait in tests.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! Where own events went.
 //!
-//! `written = delivered + dropped + waiting`, in events, at any moment at rest; no side is computed from the other.
+//! `written = delivered + unconfirmed + dropped + waiting`, in events, at any moment at rest; no side is computed from the
+//! other.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -31,6 +32,7 @@ reasons! {
 pub struct OwnLedger {
     written: AtomicU64,
     delivered: AtomicU64,
+    unconfirmed: AtomicU64,
     dropped: [AtomicU64; OwnDrop::ALL.len()],
     waiting: AtomicI64,
 }
@@ -53,6 +55,7 @@ impl OwnLedger {
         let rejected = outcome.rejected.iter().map(|rejection| rejection.tally.events).sum();
         self.leave(outcome.total().events);
         self.delivered.fetch_add(outcome.delivered.events, Relaxed);
+        self.unconfirmed.fetch_add(outcome.unconfirmed.events, Relaxed);
         self.drop(OwnDrop::Rejected, rejected);
         self.drop(OwnDrop::RetriesExhausted, outcome.abandoned.events);
         self.drop(OwnDrop::Shutdown, outcome.undelivered.events);
@@ -70,6 +73,12 @@ impl OwnLedger {
         self.drop(reason, 1);
     }
 
+    /// Nobody delivers any more: what still waits is lost.
+    pub(super) fn given_up(&self) {
+        let waiting = self.waiting.swap(0, Relaxed);
+        self.drop(OwnDrop::Shutdown, u64::try_from(waiting).unwrap_or(0));
+    }
+
     fn leave(&self, events: u64) {
         self.waiting.fetch_sub(i64::try_from(events).unwrap_or(i64::MAX), Relaxed);
     }
@@ -85,6 +94,7 @@ impl OwnLedger {
         OwnStatus {
             written: self.written.load(Relaxed),
             delivered: self.delivered.load(Relaxed),
+            unconfirmed: self.unconfirmed.load(Relaxed),
             dropped: dropped
                 .filter(|(_, n)| *n > 0)
                 .map(|(reason, n)| (reason.label().to_owned(), n))
@@ -99,18 +109,21 @@ impl OwnLedger {
 pub struct OwnStatus {
     /// Events that there were.
     pub written: u64,
-    /// Events that HEC has accepted.
+    /// Events that HEC has accepted and, where indexers are asked to acknowledge, an indexer has confirmed.
     pub delivered: u64,
+    /// Events that HEC has accepted, and whose acknowledgement was not waited for.
+    pub unconfirmed: u64,
     /// Events lost, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// Events that wait, or are being sent.
+    /// Events that wait, are being sent or are yet to be confirmed.
     pub waiting: i64,
 }
 
 impl OwnStatus {
     /// Whether each event is accounted for.
     pub fn is_balanced(&self) -> bool {
-        let out = i128::from(self.delivered) + self.dropped.values().map(|n| i128::from(*n)).sum::<i128>();
+        let taken = i128::from(self.delivered) + i128::from(self.unconfirmed);
+        let out = taken + self.dropped.values().map(|n| i128::from(*n)).sum::<i128>();
         i128::from(self.written) == out + i128::from(self.waiting)
     }
 }

@@ -227,3 +227,18 @@ fn the_flush_takes_a_small_part_of_what_is_left() {
         assert!(deadline.is_some() || budget == most, "{budget:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_all_is_counted_even_if_a_task_does_not_come_to_it() {
+    let ledger = Arc::new(OwnLedger::default());
+    (0..3).for_each(|_| ledger.kept());
+    ledger.printed(1);
+    let mut tasks = Tasks::new();
+    tasks.spawn("stuck", std::future::pending());
+    let (close, stop) = (CancellationToken::new(), CancellationToken::new());
+    let own = OwnEvents { tasks, close, stop, ledger };
+    let status = own.finish(Duration::ZERO).await;
+    assert!(status.is_balanced(), "{status:?}");
+    assert_eq!((status.waiting, status.delivered), (0, 1));
+    assert_eq!(status.dropped, [("shutdown".to_owned(), 2)].into());
+}

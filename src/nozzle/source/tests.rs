@@ -32,7 +32,7 @@ use crate::sim::certs::{Authority, Leaf};
 use crate::tls::{ClientTls, Identity};
 
 /// The longest wait for something that must happen.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An authority, a directory for its files, and who is who.
 struct Pki {

@@ -96,7 +96,7 @@ async fn events_whose_index_could_not_be_read_are_counted() {
         };
         tokio::select! {
             () = task => {}
-            known = tokio::time::timeout(Duration::from_secs(20), known) => known.unwrap(),
+            known = tokio::time::timeout(Duration::from_secs(60), known) => known.unwrap(),
         }
         let intake = pass(&mut stages, APP);
         assert_eq!((intake.encoded.events, intake.unenriched), expected, "{status}");

@@ -20,7 +20,7 @@ use crate::proto::loggregator::selector;
 use crate::tls::ClientTls;
 
 /// No test waits longer for anything.
-pub(in crate::sim) const PATIENCE: Duration = Duration::from_secs(10);
+pub(in crate::sim) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(in crate::sim) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("it took too long")

@@ -113,6 +113,12 @@ impl Uaa {
         self.lock().tokens.keys().cloned().collect()
     }
 
+    /// Whether any token is good now.
+    pub fn has_good_token(&self) -> bool {
+        let now = Instant::now();
+        self.lock().tokens.values().any(|token| now < token.expires)
+    }
+
     /// How many tokens were issued.
     pub fn issued(&self) -> u64 {
         self.lock().issued

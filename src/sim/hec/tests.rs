@@ -19,7 +19,7 @@ const ACK_TOKEN: &str = "aaaaaaaa-2222-3333-4444-555555555555";
 const CHANNEL: &str = "0a0a0a0a-0000-4000-8000-000000000001";
 const OTHER_CHANNEL: &str = "0a0a0a0a-0000-4000-8000-000000000002";
 /// Far more than anything takes: only a failure waits so long.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 fn config() -> HecServerConfig {
     HecServerConfig::new(vec![

@@ -6,7 +6,8 @@ use firehose_nozzle::clock::UnixNanos;
 use firehose_nozzle::nozzle::own::{ECHO_BURST, ECHO_PER_SECOND};
 use firehose_nozzle::proto::loggregator::envelope::Message;
 use firehose_nozzle::proto::loggregator::{Envelope, Log};
-use firehose_nozzle::sim::hec::{Action, Code, Endpoint, Record, Reply, Rule};
+use firehose_nozzle::sim::foundation::FoundationConfig;
+use firehose_nozzle::sim::hec::{Action, Code, Endpoint, HecServerConfig, Record, Reply, Rule, Token};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
@@ -184,6 +185,24 @@ async fn own_events_that_splunk_refuses_touch_no_others_and_cause_no_further_one
     assert_eq!(ended.logged("splunk refuses the nozzle's own events").len(), 2);
     let ours = ended.log().iter().filter(|line| line["level"] != "TRACE").count() as u64;
     assert!(ledger.own_dropped("rejected") < ours + 60, "{ledger:?}");
+}
+
+#[tokio::test]
+async fn own_events_wait_for_no_indexer() {
+    let mut collect = HecServerConfig::new(vec![Token::new("nozzle", TOKEN).with_acks()]);
+    collect.acks.delay = Duration::from_hours(1);
+    let peers = Peers::start_all("nozzle-secret", TOKEN, FoundationConfig::default(), collect).await;
+    let nozzle = peers.nozzle(Source::Grpc, &[]).with([
+        ("SPLUNK_LOGGING_INDEX", "own"),
+        ("SPLUNK_METRIC_INDEX", "own_metrics"),
+        ("STATUS_MONITOR_INTERVAL", "1s"),
+        ("HEC_ACK", "required"),
+    ]);
+    let nozzle = nozzle.start();
+    let measured = peers.hec.wait_until(PATIENCE, |_| events_of(&peers, "own_metrics").len() > 2);
+    measured.await.expect("metrics by the clock");
+    let ledger = nozzle.stop().await.ledger();
+    assert_eq!((&ledger.own["delivered"], &ledger.own["unconfirmed"]), (&0.into(), &ledger.own["written"]));
 }
 
 #[tokio::test]

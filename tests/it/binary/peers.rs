@@ -60,7 +60,7 @@ impl Peers {
         Self::start_all(client_secret, hec_token, FoundationConfig::default(), collect).await
     }
 
-    async fn start_all(
+    pub(crate) async fn start_all(
         client_secret: &str,
         hec_token: &str,
         config: FoundationConfig,

@@ -6,15 +6,19 @@ use std::path::Path;
 use firehose_nozzle::hec::spool::Folder;
 use firehose_nozzle::sim::hec::{Action, Code, Endpoint, Reply, Rule};
 use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
+use serde_json::Value;
 use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::peers::{Peers, Source, load};
-use super::process::{Command, Signal, eventually};
+use super::process::{Command, Nozzle, Signal, eventually, get};
 use crate::spooled::on_disk;
 
 /// How often it is killed in each of two tests, which run side by side.
 const KILLS: u64 = 25;
+
+/// In each so many'th life it is killed when something is on disk, however slow the machine; in the others at any moment.
+const CERTAIN: u64 = 5;
 
 /// Lines of one life, if it lives long enough; three times what it holds in memory.
 const LINES: u64 = 1500;
@@ -59,13 +63,14 @@ async fn kill_and_kill(seed: u64) {
     let mut chance = fastrand::Rng::with_seed(seed);
     let (mut promised, mut seen_on_disk, mut lives_spilled) = (BTreeSet::new(), 0, 0);
     for life in 0..KILLS {
-        let is_away = chance.u8(..3) > 0;
+        let is_certain = life % CERTAIN == 0;
+        let is_away = chance.u8(..3) > 0 || is_certain;
         if is_away {
             let busy = Reply::hec(Code::ServerBusy).with_retry_after("0");
             peers.hec.add_rule(Rule::on(Endpoint::Event, Action::Answer(busy)));
         }
         let twice_before = peers.hec.snapshot().ledger.duplicates;
-        let nozzle = nozzle(&peers, &folder).start();
+        let mut nozzle = nozzle(&peers, &folder).var("ADMIN_ADDRESS", "127.0.0.1:0").start();
         peers.wait_read(Source::Grpc).await;
         let sending = Load::new(LoadConfig {
             mix: Mix::logs(),
@@ -76,11 +81,16 @@ async fn kill_and_kill(seed: u64) {
         // Not to wait for anything, but to meet it in the middle of whatever it does.
         let moment = Duration::from_millis(chance.u64(..700));
         let stop = CancellationToken::new();
-        let _ = timeout(moment, async {
+        if is_certain {
             sending.run(&peers.foundation, &stop).await;
-            sleep(moment).await;
-        })
-        .await;
+            more_on_disk(&mut nozzle, seen_on_disk).await;
+        } else {
+            let _ = timeout(moment, async {
+                sending.run(&peers.foundation, &stop).await;
+                sleep(moment).await;
+            })
+            .await;
+        }
         nozzle.signal(Signal::KILL);
         assert_eq!(nozzle.ended().await.code, None);
         peers.wait_streams(Source::Grpc, 0).await;
@@ -96,7 +106,7 @@ async fn kill_and_kill(seed: u64) {
         );
         peers.hec.clear_rules();
     }
-    assert!(lives_spilled >= KILLS / 10, "in only {lives_spilled} lives anything was spooled");
+    assert!(lives_spilled >= KILLS / CERTAIN, "in only {lives_spilled} lives anything was spooled");
 
     let mut nozzle = nozzle(&peers, &folder).start();
     nozzle.logged("the disk spool is open").await;
@@ -110,6 +120,18 @@ async fn kill_and_kill(seed: u64) {
     let ledger = nozzle.stop().await.ledger();
     assert!(ledger.count("recovered_from_spool") >= seen_on_disk as u64, "{ledger:?}");
     assert_eq!((ledger.count("spooled"), ledger.sum("dropped"), ledger.sum("rejected")), (0, 0, 0));
+}
+
+/// Waits until it has more than so many numbered lines on disk.
+async fn more_on_disk(nozzle: &mut Nozzle, lines: usize) {
+    let admin = nozzle.admin().await;
+    // The platform's own counters may be there too, which have no number.
+    let enough = (lines as u64) + LINES / 10;
+    eventually("more is on disk", async || {
+        let status: Value = serde_json::from_str(&get(admin, "/status.json", "").await.1).expect("JSON");
+        (status["ledger"]["spooled"].as_u64() > Some(enough)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,11 +1,15 @@
 //! Signals: what has been read is delivered or counted, and the exit code tells how it ended.
 
+use std::time::Duration;
+
+use firehose_nozzle::sim::foundation::FoundationConfig;
 use firehose_nozzle::sim::load::Load;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::forwarder::Forwarder;
 use super::peers::{Peers, Source, load};
-use super::process::{Ended, Nozzle, PATIENCE, Signal};
+use super::process::{Ended, Nozzle, PATIENCE, Signal, eventually, get};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_full_load_nothing_that_was_read_is_lost() {
@@ -75,16 +79,26 @@ async fn what_splunk_does_not_take_in_time_is_counted() {
 
 #[tokio::test]
 async fn what_splunk_cannot_take_because_it_is_away_is_counted() {
-    let peers = Peers::start().await;
+    // Nothing but what is published: no request is under way when the connections are cut.
+    let quiet =
+        FoundationConfig { self_metrics_interval: Duration::from_hours(1), ..FoundationConfig::default() };
+    let peers = Peers::start_with("nozzle-secret", "a-token", quiet).await;
     let way = Forwarder::reserve(peers.hec.address());
     let open = way.open().await;
     let mut nozzle = peers
         .nozzle(Source::Grpc, &[])
         .with([("SPLUNK_HOST", way.url()), ("SHUTDOWN_TIMEOUT", "1s".to_owned())])
+        .with([("SPLUNK_LOGGING_INDEX", "off"), ("ADMIN_ADDRESS", "127.0.0.1:0")])
         .start();
+    let admin = nozzle.admin().await;
     peers.wait_read(Source::Grpc).await;
     peers.publish(0, 500).await;
-    peers.wait_indexed(500).await;
+    eventually("all is delivered, and known to be", async || {
+        let status: Value = serde_json::from_str(&get(admin, "/status.json", "").await.1).expect("JSON");
+        let ledger = &status["ledger"];
+        (ledger["received"] == 500 && ledger["delivered"] == 500).then_some(())
+    })
+    .await;
     drop(open);
     peers.publish(500, 500).await;
     let line = nozzle.logged("the HEC does not take data; it is kept and sent again").await;

@@ -40,7 +40,7 @@ use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::world::{container, open_streams, wait_for};
+use super::world::{container, more_events, open_streams, wait_for};
 use super::{DEADLINE, Nozzle, Source, Verdict, World, app_guid};
 
 /// Envelopes a second of a load.
@@ -106,12 +106,6 @@ struct Aftermath {
     published: u64,
     /// Envelopes, each one frame in v1, that the platform took out of its buffers to send.
     sent: u64,
-}
-
-/// Waits until Splunk has so many more events.
-async fn more_events(world: &World, more: u64) {
-    let wanted = world.hec.snapshot().ledger.events + more;
-    world.hec.wait_until(DEADLINE, |hec| hec.ledger.events >= wanted).await.unwrap();
 }
 
 /// Lets something happen to a nozzle under a steady load; `happen` returns when it is over.

@@ -36,7 +36,7 @@ async fn mixed_load(source: Source, workers: &str, compression: &str, batch_even
         ("HEC_BATCH_SIZE", &batch),
         ("ADD_APP_INFO", NAMES),
         ("METADATA_RATE", "1000/s"),
-        ("METADATA_WAIT", "30s"),
+        ("METADATA_WAIT", "1m"),
     ];
     let nozzle = world.nozzle(source, &settings).await;
     let mix = if source == Source::Firehose { Mix::convertible() } else { Mix::default() };

@@ -1,15 +1,13 @@
 //! A Splunk that is busy, broken or gone for a moment: events wait, and are sent again. Nothing is
 //! lost; nothing comes twice either, but where the fault hides whether the events were taken.
 
-use std::time::Duration;
-
 use firehose_nozzle::hec::GateState;
 use firehose_nozzle::nozzle::status::Status;
 use firehose_nozzle::sim::hec::{Action, Code, Cut, CutPoint, Endpoint, Prefix, Reply, Rule, Stage};
 use futures_util::future::join_all;
 use http::StatusCode;
 
-use super::{Source, World, app_guid, log};
+use super::{DEADLINE, Source, World, app_guid, log};
 
 const ENVELOPES: u64 = 400;
 /// Events of one request, at most.
@@ -134,7 +132,7 @@ async fn a_server_whose_connections_are_reset_again_and_again() {
     for round in 0..5 {
         let from = round * 200;
         world.publish(from..from + 200, |n| log(&app_guid(1), n)).await;
-        world.hec.wait_until(Duration::from_secs(10), |hec| hec.ledger.events > from).await.unwrap();
+        world.hec.wait_until(DEADLINE, |hec| hec.ledger.events > from).await.unwrap();
         world.hec.reset_connections();
     }
     world.settled(&nozzle).await;

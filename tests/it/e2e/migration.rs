@@ -10,12 +10,11 @@ use std::ops::Range;
 use firehose_nozzle::nozzle::status::Status;
 use firehose_nozzle::proto::loggregator::envelope::Message;
 use firehose_nozzle::proto::loggregator::{Counter, Envelope, Gauge, GaugeValue};
-use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::verdict::number;
-use super::world::{Ended, container, open_streams};
+use super::world::{Ended, container, more_events, open_streams, steady_load};
 use super::{DEADLINE, Nozzle, Source, Verdict, World, app_guid, log};
 
 /// Envelopes published in each phase.
@@ -130,13 +129,8 @@ async fn under_load_a_change_from_v1_to_v2_loses_nothing_and_doubles_what_both_r
     for source in [Source::Gateway, Source::Grpc] {
         let world = World::start().await;
         let old = world.nozzle(Source::Firehose, &[]).await;
-        let load = LoadConfig { events_per_second: 1000, mix: Mix::logs(), ..LoadConfig::default() };
-        let load = Load::new(LoadConfig { limit: Limit::Never, ..load });
-        let over = CancellationToken::new();
-        let more = async |events| {
-            let wanted = world.hec.snapshot().ledger.events + events;
-            world.hec.wait_until(DEADLINE, |hec| hec.ledger.events >= wanted).await.unwrap();
-        };
+        let (load, over) = (steady_load(), CancellationToken::new());
+        let more = async |events| more_events(&world, events).await;
         let script = async {
             more(200).await;
             let new = world.nozzle(source, &[]).await;
@@ -148,6 +142,8 @@ async fn under_load_a_change_from_v1_to_v2_loses_nothing_and_doubles_what_both_r
         };
         let (report, (old, new)) = tokio::join!(load.run(&world.foundation, &over), script);
         world.sent_all().await;
+        let sent = world.foundation.totals().rlp_sent;
+        new.until("it has read all that was sent to it", |status| status.ledger.received >= sent).await;
         let verdict = world.compare(vec![old, new.stop().await]);
 
         let published = report.published.total();

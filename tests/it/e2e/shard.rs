@@ -1,9 +1,8 @@
 //! Several nozzles on one foundation: with one subscription they share, with two each has a copy.
 
-use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
 use tokio_util::sync::CancellationToken;
 
-use super::world::open_streams;
+use super::world::{more_events, open_streams, steady_load};
 use super::{DEADLINE, Source, World, app_guid, log};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,13 +40,8 @@ async fn an_instance_that_is_replaced_under_load_loses_only_what_it_did_not_read
     for source in Source::ALL {
         let world = World::start().await;
         let (one, two) = (world.nozzle(source, &[]).await, world.nozzle(source, &[]).await);
-        let load = LoadConfig { events_per_second: 1000, mix: Mix::logs(), ..LoadConfig::default() };
-        let load = Load::new(LoadConfig { limit: Limit::Never, ..load });
-        let over = CancellationToken::new();
-        let more = async |events| {
-            let wanted = world.hec.snapshot().ledger.events + events;
-            world.hec.wait_until(DEADLINE, |hec| hec.ledger.events >= wanted).await.unwrap();
-        };
+        let (load, over) = (steady_load(), CancellationToken::new());
+        let more = async |events| more_events(&world, events).await;
         let script = async {
             more(200).await;
             let one = one.stop().await;

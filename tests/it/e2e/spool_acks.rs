@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use firehose_nozzle::hec::AckTiming;
 use firehose_nozzle::nozzle::config::Config;
 use firehose_nozzle::nozzle::status::Status;
 use firehose_nozzle::sim::hec::{AckConfig, AckFault, Action, Endpoint, Rule};
 
-use super::hec_acks::{HOUR, SOON, indexed, world};
+use super::hec_acks::{HOUR, SOON, indexed, quick_polls, world};
 use super::spool::{DELIVERY, LINES, go_away, overfill, spooling_with};
 use super::verdict::number;
 use super::world::Folder;
@@ -24,7 +23,7 @@ const LARGEST_BATCH: usize = 192 << 10;
 fn configure(world: &World, folder: &Path, timeout: Duration) -> Config {
     let mut config = spooling_with(world, folder, &[("HEC_ACK", "required")]);
     config.hec.acks.timeout = timeout;
-    config.hec.acks.timing = AckTiming::default().faster(50);
+    config.hec.acks.timing = quick_polls();
     config
 }
 

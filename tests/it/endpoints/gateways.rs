@@ -82,7 +82,7 @@ impl Gateway {
     async fn haproxy(defaults: &str, frontend: &str, backend: &str) -> Self {
         Self::start("haproxy", &["-db", "-f"], |port, _| {
             format!(
-                "defaults\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n{defaults}\n\
+                "defaults\n timeout connect 60s\n timeout client 120s\n timeout server 120s\n{defaults}\n\
                  frontend front\n bind 127.0.0.1:{port}\n default_backend hec\n{frontend}\n\
                  backend hec\n balance roundrobin\n{backend}\n"
             )
@@ -109,15 +109,15 @@ fn backend<'a>(servers: impl IntoIterator<Item = &'a HecServer>, options: &str) 
     lines.map(|(at, server)| format!(" server s{at} {} {options}\n", server.address())).collect()
 }
 
-/// Takes the events of each 30th request, and answers long after a gateway has lost patience.
+/// Takes the events of one request, and answers long after a gateway has lost patience.
 fn slow_to_answer() -> Rule {
-    let slow = Action::Delay(Stage::AfterIndex, Duration::from_secs(60));
-    Rule::on(Endpoint::Event, slow).every(30).requests(0..90)
+    let slow = Action::Delay(Stage::AfterIndex, PATIENCE);
+    Rule::on(Endpoint::Event, slow).nth(30)
 }
 
-/// Delivers through a gateway.
+/// Delivers through a gateway. It is the gateway's patience that ends, not the client's.
 async fn deliver(gateway: &Gateway, events: u64, at_a_time: usize) -> Sender {
-    let sender = Sender::new(config(&[&gateway.url()]));
+    let sender = Sender::new(ClientConfig { timeout: PATIENCE, ..config(&[&gateway.url()]) });
     sender.deliver(0..events, at_a_time).await;
     sender
 }
@@ -195,7 +195,7 @@ async fn nginx_loses_patience_with_a_server_that_has_taken_the_events() {
     }
     let server = server().await;
     let rule = server.add_rule(slow_to_answer());
-    let gateway = Gateway::nginx(&upstream([&server]), "proxy_read_timeout 2s;", "").await;
+    let gateway = Gateway::nginx(&upstream([&server]), "proxy_read_timeout 5s;", "").await;
     let sender = deliver(&gateway, 1000, 4).await;
     let status = sender.status();
     assert!(server.fired(rule) > 0);
@@ -224,7 +224,11 @@ async fn haproxy_spreads_connections_and_few_at_a_time() {
     }
     let servers = servers::<3>().await;
     let gateway = Gateway::haproxy(" mode tcp", " maxconn 4", &backend(&servers, "maxconn 2")).await;
-    let sender = deliver(&gateway, 3000, 16).await;
+    // Connections that HAProxy has not accepted yet wait until others are idle for long enough; requests on them would be sent
+    // twice if they were given up meanwhile.
+    let timeout = Duration::from_secs(600);
+    let sender = Sender::new(ClientConfig { timeout, ..config(&[&gateway.url()]) });
+    sender.deliver(0..3000, 16).await;
     assert_exactly(&servers, 0..3000);
     assert!(servers.iter().all(|server| server.snapshot().max_in_flight <= 2));
     assert_eq!(sender.status().counters.ambiguous_resends, 0);
@@ -273,7 +277,7 @@ async fn haproxy_runs_out_of_time() {
     }
     let server = server().await;
     let rule = server.add_rule(slow_to_answer());
-    let defaults = " mode http\n timeout server 2s";
+    let defaults = " mode http\n timeout server 5s";
     let gateway = Gateway::haproxy(defaults, "", &backend([&server], "")).await;
     let sender = deliver(&gateway, 1000, 4).await;
     assert!(server.fired(rule) > 0);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use firehose_nozzle::hec::batch::Batch;
 use firehose_nozzle::hec::{ClientConfig, FailoverConfig, GateState, Site, Status, TokenSource};
-use firehose_nozzle::sim::hec::{HecServer, HecServerConfig, Profile, Token};
+use firehose_nozzle::sim::hec::{Condition, HecServer, HecServerConfig, Profile, Token};
 use tokio_util::sync::CancellationToken;
 
 use super::world::{Sender, TOKEN, assert_exactly, config, dead, servers, shares};
@@ -104,10 +104,10 @@ fn large(numbers: std::ops::Range<u64>) -> Batch {
     batch
 }
 
-/// The most events one request brought, but for the first so many events.
-fn largest(server: &HecServer, skipped: u64) -> usize {
+/// The most events one request brought.
+fn largest(server: &HecServer) -> usize {
     let mut requests: BTreeMap<u64, usize> = BTreeMap::new();
-    for record in server.records().unwrap().iter().skip(skipped as usize) {
+    for record in server.records().unwrap() {
         *requests.entry(record.request).or_default() += 1;
     }
     requests.into_values().max().unwrap_or(0)
@@ -121,24 +121,21 @@ async fn a_limit_of_one_endpoint_is_learned_there_only() {
     let servers = [HecServer::start(narrow).await.unwrap(), servers::<1>().await.into_iter().next().unwrap()];
     let urls = servers.each_ref().map(HecServer::url);
     let sender = Sender::known(config(&urls.each_ref().map(String::as_str)), 2).await;
-    let mut next = 0;
-    let deliver = async |numbers| {
-        let batch = large(numbers);
-        let all = batch.tally();
-        let outcome = sender.client.deliver(batch, &CancellationToken::new()).await;
-        assert_eq!(outcome.delivered, all, "{outcome:?}");
-    };
-    while servers[0].snapshot().status(413) == 0 {
-        deliver(next..next + 100).await;
-        next += 100;
+    // One of them takes everything while the other one is away, in turn.
+    for (turn, [here, away]) in [[0, 1], [1, 0], [0, 1]].into_iter().enumerate() {
+        servers[here].set_condition(Condition::Serving);
+        sender.until("it takes data", |status| open(status) == 2).await;
+        servers[away].set_condition(Condition::ShuttingDown);
+        let first = turn as u64 * 200;
+        for first in [first, first + 100] {
+            let batch = large(first..first + 100);
+            let all = batch.tally();
+            let outcome = sender.client.deliver(batch, &CancellationToken::new()).await;
+            assert_eq!(outcome.delivered, all, "{outcome:?}");
+        }
     }
-    let before = shares(&servers);
-    // Which endpoint gets a request is a matter of chance.
-    while shares(&servers)[0] < before[0] + 100 || largest(&servers[1], before[1]) < 100 {
-        deliver(next..next + 100).await;
-        next += 100;
-        assert!(next < 100_000, "neither is forgotten, and the other one gets whole requests");
-    }
+    assert_eq!(shares(&servers), [400, 200]);
     assert_eq!(servers[0].snapshot().status(413), 1, "it is asked once");
-    assert_exactly(&servers, 0..next);
+    assert_eq!(largest(&servers[1]), 100, "the other one gets whole requests");
+    assert_exactly(&servers, 0..600);
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// No test waits longer for anything.
-pub(super) const PATIENCE: Duration = Duration::from_secs(40);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
 

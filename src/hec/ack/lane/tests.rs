@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::asking::{POLL_IDS_MAX, POLL_IDS_MAX_LARGE};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::{Credit, Inner, Lanes, PENDING_MAX, Pass, Told};
+use super::{Credit, Inner, Lanes, Pass, Told};
 use crate::hec::ack::desk::Ticket;
 use crate::hec::ack::lane::Inserted;
 use crate::hec::ack::receipt;
@@ -55,9 +55,9 @@ impl Lanes {
         if !self.desk.is_open() || self.desk.is_required() {
             return self.desk.is_open();
         }
-        let has_room = self.desk.has_room(bytes) && inner.pending() < PENDING_MAX;
-        self.desk.note_room(has_room);
-        has_room && inner.trust.distrust().is_none()
+        let shortage = self.shortage(inner, bytes);
+        self.desk.note_room(shortage);
+        shortage.is_none() && inner.trust.distrust().is_none()
     }
 
     fn track(

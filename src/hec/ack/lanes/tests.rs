@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::ways::{LANES_STICKY, RETIRED_MAX};
 use super::*;
 use crate::hec::ack::poll::{Answer, NO_ID};
 use crate::hec::ack::{AckConfig, AckMode};
@@ -322,6 +323,8 @@ fn retired_lanes_are_few_and_those_with_nothing_left_go() {
     for _ in 0..RETIRED_MAX + 5 {
         let channel = take(&lanes, 0, now, &fates);
         assert_eq!(lanes.refused_channel(channel, StatusCode::BAD_REQUEST, now), Disposition::FreshChannel);
+        // However long ids are asked for that were given up.
+        assert!(lanes.lock().lanes.len() <= RETIRED_MAX + 1);
     }
     assert_eq!(*fates.lock().unwrap(), vec![(0, Fate::Lost); 5]);
     lanes.give_up(Fate::Unconfirmed, now);

@@ -10,9 +10,11 @@ const BLOCK_BYTES: u64 = 4096;
 const PREFIX: &str = "spool-";
 const SUFFIX: &str = ".seg";
 
-/// The number in the name of a segment's file; `None` if it is another file.
-pub(super) fn number(name: &str) -> Option<u64> {
-    name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()
+/// The number in the name of a segment's file; `None` if it is another file, whoever put it there.
+pub(super) fn number(file: &str) -> Option<u64> {
+    let number = file.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()?;
+    // There has to be a next one.
+    (number < u64::MAX && name(number) == file).then_some(number)
 }
 
 #[derive(Debug, Default)]

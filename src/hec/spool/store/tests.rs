@@ -186,6 +186,20 @@ fn what_cannot_be_read_at_the_start_is_left_for_the_next_one() {
 }
 
 #[test]
+fn files_of_others_are_let_alone() {
+    let mut disk = MemoryDisk::default();
+    let others = ["spool-5.seg", "spool-+0000000000000000005.seg", "spool-18446744073709551615.seg", "notes"];
+    others.iter().for_each(|name| disk.create(name).unwrap());
+    for n in 0..3 {
+        let (mut spool, recovered) = open(&disk);
+        assert_eq!((recovered.batches, spool.figures().bytes), (n, n * 4096));
+        spool.append(&batch(n, 10), n).unwrap();
+    }
+    assert_eq!(drain(&mut open(&disk).0), [0, 1, 2]);
+    assert_eq!(disk.files(), others.len());
+}
+
+#[test]
 fn a_folder_belongs_to_one_process_and_keeps_its_files() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("spool");

@@ -15,19 +15,33 @@ pub(super) struct Job {
     /// For the batch that is to be read.
     pub(super) place: Option<Place>,
     pub(super) sync: bool,
+    /// Whether the disk can be written again.
+    pub(super) probe: bool,
     /// Whether the disk can be read again.
     pub(super) look: bool,
 }
 
 impl Job {
     pub(super) fn is_empty(&self) -> bool {
-        self.is_idle() && self.place.is_none() && !self.sync && !self.look
+        self.is_idle() && self.place.is_none() && !(self.sync || self.probe || self.look)
     }
 
     /// Nothing is to be written.
     pub(super) fn is_idle(&self) -> bool {
         self.settled.is_empty() && self.write.is_empty()
     }
+}
+
+/// The same without what the pool keeps of it.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) settled: Vec<RecordId>,
+    pub(super) batches: Vec<Batch>,
+    pub(super) sync: bool,
+    pub(super) probe: bool,
+    pub(super) read: bool,
+    pub(super) look: bool,
+    pub(super) now_ms: u64,
 }
 
 /// What was done.
@@ -45,16 +59,9 @@ pub(super) struct Done {
 
 impl Done {
     /// Does it, and takes a look at what is next if the disk can be read. Blocks.
-    pub(super) fn of(
-        mut spool: Box<Spool>,
-        settled: Vec<RecordId>,
-        batches: Vec<Batch>,
-        sync: bool,
-        read: bool,
-        look: bool,
-        now_ms: u64,
-    ) -> Self {
-        let mut write_error = None;
+    pub(super) fn of(mut spool: Box<Spool>, turn: Turn) -> Self {
+        let Turn { settled, batches, sync, probe, read, look, now_ms } = turn;
+        let mut write_error = if probe { spool.probe().err() } else { None };
         for id in settled {
             write_error = spool.settle(id).err().or(write_error);
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{RETRY_EVERY, SpoolSettings};
+use super::{HANGS_AFTER, RETRY_EVERY, SpoolSettings};
 use crate::causes::chain;
 use crate::clock::UnixNanos;
 use crate::hec::spool::{FolderError, Recovered};
@@ -37,7 +37,7 @@ pub struct SpoolStatus {
 }
 
 impl SpoolStatus {
-    pub(in crate::nozzle::deliver) fn new(settings: &SpoolSettings) -> Self {
+    pub(in crate::nozzle) fn new(settings: &SpoolSettings) -> Self {
         Self {
             folder: settings.folder.clone(),
             persistent: settings.persistent,
@@ -175,6 +175,21 @@ impl Trouble {
             "the disk spool did not take in time what could not be delivered"
         );
     }
+}
+
+/// The disk takes long; gives what is shown for as long as it does.
+pub(super) fn hangs(folder: &Path) -> String {
+    tracing::error!(
+        folder = %folder.display(),
+        waited_s = HANGS_AFTER.as_secs(),
+        next_step = "see to the disk of SPOOL_DIR: a network volume may be away; it is used again as soon as it answers",
+        "the disk spool does not answer; what HEC does not take is kept in memory alone"
+    );
+    "the disk does not answer".to_owned()
+}
+
+pub(super) fn answers(folder: &Path) {
+    tracing::info!(folder = %folder.display(), "the disk spool answers again");
 }
 
 fn next_step(error: &io::Error) -> &'static str {

@@ -81,6 +81,8 @@ impl Drop for Draining<'_> {
     fn drop(&mut self) {
         self.0.lock().overflow.sending -= 1;
         self.0.arrived.notify_one();
+        // The next one may be read.
+        self.0.desk.wake.notify_one();
     }
 }
 
@@ -171,13 +173,16 @@ impl Pool {
         drop(self.keep(Rest { left: vec![batch], ..Rest::default() }, place));
     }
 
-    /// Room for a batch from disk, if one should be read.
+    /// Room for a batch from disk, if one should be read. It is not to take the room of what comes in, nor drive that to
+    /// disk; but one at a time may come as long as there is any.
     pub(in crate::nozzle::deliver) fn reserve(&self, bytes: usize) -> Option<Place> {
         let state = self.lock();
         let overflow = &state.overflow;
         let wanted = !overflow.ended && overflow.ready.len() < READY_MAX;
+        let is_only = overflow.ready.is_empty() && overflow.sending == 0;
+        let fits = is_only || self.room.used_bytes() + bytes <= self.mark(&state);
         // Under the lock, as all who take room.
-        (wanted && self.room.missing(bytes) == 0).then(|| self.room.take(Tally::default(), bytes))
+        (wanted && fits && self.room.missing(bytes) == 0).then(|| self.room.take(Tally::default(), bytes))
     }
 
     /// A batch from disk is at hand.

@@ -241,7 +241,7 @@ fn a_full_queue_costs_readers_no_exclusive_lock() {
         let (sender, answers) = std::sync::mpsc::channel();
         let bench = &bench;
         scope.spawn(move || sender.send((bench.lookup(&id(1)), bench.lookup(A))));
-        let answers = answers.recv_timeout(SECOND * 5);
+        let answers = answers.recv_timeout(SECOND * 60);
         // Lets the other thread end in any case.
         drop(reading);
         let (unknown, known_in_part) = answers.expect("waited for the reader");

@@ -120,7 +120,7 @@ async fn a_silent_stream_is_replaced() {
     let stalled = Call::Reply(vec![message(1)], Ending::Open);
     let next = Call::Reply(vec![message(2)], Ending::Open);
     let rlp = Rlp::start(pki.mutual(&leaf), [stalled, next]).await;
-    let idle_timeout = Some(Duration::from_millis(200));
+    let idle_timeout = Some(Duration::from_secs(1));
     let running = Running::start(SourcePlan { idle_timeout, ..plan(grpc_kind(rlp.address, pki.client())) });
     assert_eq!(running.take(FrameKind::V2Batch, 2).await, [message(1), message(2)]);
     assert!(running.ended("idle").await.contains("no frame, ping or heartbeat"));

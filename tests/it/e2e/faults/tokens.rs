@@ -6,9 +6,9 @@ use firehose_nozzle::nozzle::status::Status;
 use firehose_nozzle::sim::foundation::{App, End, Fault, TokenFault, Uaa};
 use firehose_nozzle::sim::hec::Record;
 
-use super::{LAST, RATE, Way, both_reopened, for_each, load, more_events, under_load};
+use super::{LAST, Way, both_reopened, for_each, load, more_events, under_load};
 use crate::e2e::app_guid;
-use crate::e2e::world::data_streams;
+use crate::e2e::world::{data_streams, wait_for};
 
 /// What the nozzle says of a stream that the platform ends in good order.
 fn ended(way: Way) -> &'static str {
@@ -61,12 +61,14 @@ async fn open_streams_outlive_their_tokens() {
 #[tokio::test]
 async fn short_lives_of_tokens_are_followed() {
     for_each(Way::TOKENS, async |way| {
-        let world = way.world_with(|config| config.token_lifetime = Duration::from_secs(2)).await;
+        // Longer than any machine takes from the token to the stream.
+        let world = way.world_with(|config| config.token_lifetime = Duration::from_secs(5)).await;
         let nozzle = world.nozzle(way.source(), &[]).await;
         let aftermath = load(&world, nozzle, async |world, nozzle| {
             for opened in 2..=3 {
-                // Longer than the tokens of before are good.
-                more_events(world, 2 * RATE).await;
+                let over = || (!world.foundation.uaa().has_good_token()).then_some(());
+                wait_for("the tokens of before are over", over, String::new).await;
+                more_events(world, 100).await;
                 world.foundation.inject(&data_streams(), &Fault::End(End::Eof));
                 let again = |status: &Status| {
                     let source = &status.source;

@@ -193,6 +193,8 @@ async fn pieces_of_any_size_make_the_same_body() {
         world.inject(Fault::End(End::Eof));
         world.rest().await
     };
+    // Sizes are drawn at random; with these draws both the least and large ones are among them.
+    fastrand::seed(1);
     for pause in [Duration::ZERO, SECOND / 1000] {
         let mut world = World::new();
         world.inject(Fault::Form(StreamForm { chunks: Chunks::Random { pause }, ..Default::default() }));
