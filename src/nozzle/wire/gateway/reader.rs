@@ -8,6 +8,9 @@ use crate::nozzle::ledger::Malformed;
 /// Integers up to here are exact as doubles.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// A member whose key may have been written with escapes.
+type KeyAndValue<'a> = (Cow<'a, [u8]>, Str<'a>);
+
 /// Reads values, each by the type it is to have.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
@@ -135,7 +138,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a member whose value is a string or null, written in any way.
     #[inline(never)]
-    fn any_string(&mut self) -> Result<Option<(Cow<'a, [u8]>, Str<'a>)>, Malformed> {
+    fn any_string(&mut self) -> Result<Option<KeyAndValue<'a>>, Malformed> {
         let mut member = None;
         self.member(&mut |reader: &mut Self, key: Str<'a>| {
             member = Some((key.text(), reader.string()?));
