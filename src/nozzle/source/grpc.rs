@@ -240,9 +240,9 @@ fn end_of_damage(damage: Damage) -> End {
         Damage::TooLong(bytes) => {
             End::TooLarge(format!("found {bytes} bytes, expected at most {MESSAGE_BYTES_MAX}"))
         }
-        Damage::Flag(flag) => End::Protocol(format!(
-            "a message with the flag {flag}, expected 0: no compression was offered"
-        )),
+        Damage::Flag(flag) => {
+            End::Protocol(format!("a message with the flag {flag}, expected 0: no compression was offered"))
+        }
     }
 }
 

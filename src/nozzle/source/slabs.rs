@@ -132,7 +132,8 @@ mod tests {
         slabs.extend(&frame(16 << 20));
         slabs.abandon();
         assert!(slabs.filling.capacity() <= SLAB_BYTES);
-        let kept: usize = slabs.full.iter_mut().map(|full| usize::from(full.try_reclaim(SLAB_BYTES + 1))).sum();
+        let kept: usize =
+            slabs.full.iter_mut().map(|full| usize::from(full.try_reclaim(SLAB_BYTES + 1))).sum();
         assert_eq!(kept, 0);
     }
 
