@@ -43,7 +43,7 @@
 //! - `token`, `tls_files`: what comes from files, and is read again when they change.
 //! - [`ack`]: waiting until indexers confirm what HEC has taken.
 //! - [`backoff`]: how long to wait, and when to give up.
-//! - [`compress`], `transport`: bytes.
+//! - [`compress`], `transport`: bytes; [`buffers`]: the memory of those that were sent.
 //! - `endpoint`: one address of one URL and what was learned of it; `client`: policy.
 //!
 //! # What holds
@@ -61,6 +61,7 @@
 pub mod ack;
 pub mod backoff;
 pub mod batch;
+pub mod buffers;
 pub mod classify;
 mod client;
 pub mod compress;

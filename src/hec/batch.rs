@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::buffers::Buffers;
+
 /// Where one event ends in the body, and what it counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventMark {
@@ -50,12 +52,20 @@ pub struct Batch {
     body: Vec<u8>,
     marks: Vec<EventMark>,
     units: u64,
+    /// Where the memory of the body goes when it was sent.
+    home: Option<Buffers>,
 }
 
 impl Batch {
     /// An empty batch for one index, with room for `capacity_bytes` of body.
     pub fn new(index: Arc<str>, capacity_bytes: usize) -> Self {
-        Self { index, body: Vec::with_capacity(capacity_bytes), marks: Vec::new(), units: 0 }
+        Self { index, body: Vec::with_capacity(capacity_bytes), marks: Vec::new(), units: 0, home: None }
+    }
+
+    /// The same in memory from `buffers`, to which it goes back when the batch was delivered.
+    pub fn in_buffer(index: Arc<str>, capacity_bytes: usize, buffers: &Buffers) -> Self {
+        let body = buffers.take(capacity_bytes);
+        Self { index, body, marks: Vec::new(), units: 0, home: Some(buffers.clone()) }
     }
 
     /// Puts a batch together from what another one was taken apart to; `None` if the marks do not fit the body.
@@ -63,7 +73,7 @@ impl Batch {
         let in_order = marks.is_sorted_by_key(|mark| mark.end);
         let end = marks.last().map_or(0, |mark| mark.end as usize);
         let units = marks.iter().map(|mark| u64::from(mark.units)).sum();
-        (in_order && end == body.len()).then_some(Self { index, body, marks, units })
+        (in_order && end == body.len()).then_some(Self { index, body, marks, units, home: None })
     }
 
     /// The index all events of the batch go to.
@@ -103,7 +113,7 @@ impl Batch {
         let units = marks.iter().map(|mark| u64::from(mark.units)).sum();
         self.units -= units;
         let body = self.body.split_off((from as usize).min(self.body.len()));
-        Self { index: Arc::clone(&self.index), body, marks, units }
+        Self { index: Arc::clone(&self.index), body, marks, units, home: None }
     }
 
     /// Takes out the events for which `out` says so; it is asked once for each, in order.
@@ -184,6 +194,11 @@ impl Batch {
         Tally { events: self.marks.len() as u64, units: self.units }
     }
 
+    /// Where the memory of the body is to go, if anywhere.
+    pub(crate) fn take_home(&mut self) -> Option<Buffers> {
+        self.home.take()
+    }
+
     /// Takes the batch apart for sending: the committed body, without a copy, and the bounds.
     pub fn into_parts(mut self) -> (Bytes, Vec<EventMark>) {
         self.rollback();
@@ -193,7 +208,7 @@ impl Batch {
     /// Puts together what [`Batch::into_parts`] took apart; without a copy, if nobody else has the body.
     pub(crate) fn of_parts(index: Arc<str>, body: Bytes, marks: Vec<EventMark>) -> Self {
         let units = marks.iter().map(|mark| u64::from(mark.units)).sum();
-        Self { index, body: Vec::from(body), marks, units }
+        Self { index, body: Vec::from(body), marks, units, home: None }
     }
 
     /// Bytes of memory the batch holds, for accounting against a pool.

@@ -4,10 +4,12 @@
 //! buffer are kept for the next body; what is sent is an exact copy of the output, a tenth to a
 //! fifth of the body. A body that does not become smaller goes out as it is.
 
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use flate2::{Compress, Compression as Level, FlushCompress, Status};
+use tokio::sync::Semaphore;
 
 /// Deflate level. Measured with `examples/hec_gzip_levels.rs` on log events, 512 KiB a body:
 /// level 1 shrinks 5.7-fold for 1.3 µs per event of 500 bytes, level 2 7.7-fold for 1.6 µs,
@@ -21,8 +23,9 @@ const BLOCKING_BYTES_MIN: usize = 32 * 1024;
 /// Bodies below this are not worth gzip's 18 bytes of frame.
 const WORTHWHILE_BYTES_MIN: usize = 128;
 
-/// Compressors kept for reuse, each with some 300 KiB of state.
-const IDLE_MAX: usize = 4;
+/// Bodies compressed at a time, and compressors kept for that, each with some 300 KiB of state and room for a body: as many as
+/// there are CPUs, but no more than this. More would take memory and be no faster.
+const AT_ONCE_MAX: usize = 8;
 
 /// 15 bits: the largest window there is.
 pub(crate) const WINDOW_BITS: u8 = 15;
@@ -51,9 +54,18 @@ impl Wire {
 }
 
 /// Compressors that wait for the next body.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Compressors {
     idle: Arc<Mutex<Vec<Compressor>>>,
+    /// Given to who compresses on a blocking thread.
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Compressors {
+    fn default() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self { idle: Arc::default(), turns: Arc::new(Semaphore::new(cpus.min(AT_ONCE_MAX))) }
+    }
 }
 
 impl Compressors {
@@ -64,9 +76,16 @@ impl Compressors {
         if body.len() < BLOCKING_BYTES_MIN {
             return self.gzip_here(body);
         }
+        // It is never closed.
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
         let compressors = self.clone();
         let moved = body.clone();
-        match tokio::task::spawn_blocking(move || compressors.gzip_here(moved)).await {
+        let compressing = tokio::task::spawn_blocking(move || {
+            let wire = compressors.gzip_here(moved);
+            drop(turn);
+            wire
+        });
+        match compressing.await {
             Ok(wire) => wire,
             // The runtime is shutting down: let the request decide what becomes of it.
             Err(_) => Wire::plain(body),
@@ -84,7 +103,7 @@ impl Compressors {
             None => Wire::plain(body),
         };
         let mut idle = self.lock();
-        if idle.len() < IDLE_MAX {
+        if idle.len() < AT_ONCE_MAX {
             idle.push(compressor);
         }
         wire
@@ -167,11 +186,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_so_many_compressors_are_kept() {
+    async fn only_so_many_compressors_are_there() {
         let compressors = Compressors::default();
         let body: Bytes = vec![b'x'; 100_000].into();
         let wires = futures_util::future::join_all((0..20).map(|_| compressors.gzip(body.clone()))).await;
         assert!(wires.iter().all(|wire| gunzip(&wire.bytes) == body));
-        assert!(compressors.lock().len() <= IDLE_MAX);
+        let cpus = std::thread::available_parallelism().unwrap().get();
+        assert!(compressors.lock().len() <= cpus.min(AT_ONCE_MAX));
     }
 }

@@ -18,6 +18,7 @@ use http::StatusCode;
 use super::ack::lanes::Credit;
 use super::ack::receipt::Receipt;
 use super::batch::{Batch, EventMark, Tally};
+use super::buffers::Buffers;
 use super::outcome::{Outcome, Rejection};
 use super::pool::MemberId;
 use super::reply::HecCode;
@@ -104,6 +105,8 @@ pub(crate) struct Repair {
     index: Arc<str>,
     body: Bytes,
     marks: Vec<EventMark>,
+    /// Where the memory of the body goes.
+    home: Option<Buffers>,
     todo: VecDeque<Part>,
     /// What `Form::Usual` has come to mean for this batch: uncompressed, once compressing was
     /// under suspicion. So only one part is ever sent in both forms.
@@ -143,10 +146,11 @@ pub(crate) struct Rest {
 }
 
 impl Repair {
-    pub(crate) fn new(batch: Batch, index_policy: IndexPolicy) -> Self {
+    pub(crate) fn new(mut batch: Batch, index_policy: IndexPolicy) -> Self {
         let index = Arc::clone(batch.index());
         #[cfg(debug_assertions)]
         let total = batch.tally();
+        let home = batch.take_home();
         let (body, marks) = batch.into_parts();
         let mut todo = VecDeque::new();
         if !marks.is_empty() {
@@ -156,6 +160,7 @@ impl Repair {
             index,
             body,
             marks,
+            home,
             todo,
             usual: Form::Usual,
             sequential: 0,
@@ -315,6 +320,9 @@ impl Repair {
             let pending = rest.pending.iter().map(|(batch, ..)| batch);
             batches.into_iter().flatten().chain(pending).for_each(|batch| total += batch.tally());
             debug_assert_eq!(total, self.total, "an event is lost or counted twice");
+        }
+        if let Some(home) = self.home {
+            home.give_back(self.body);
         }
         (self.outcome, rest)
     }

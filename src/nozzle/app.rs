@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::ending::{EndTimes, Stop, count_rest, note, resume, wait};
 use self::parts::{encoder, stages};
 pub(super) use self::parts::{foundation, hec_client, source_plan};
+use crate::hec::buffers::Buffers;
 use crate::hec::dead_letter::DeadLetters;
 use crate::hec::{self, Client};
 use crate::nozzle::admin::{self, Admin};
@@ -189,9 +190,11 @@ impl App {
         line.spawn("sources", async { reading.await.unwrap_or_else(resume) });
         let encoder = encoder(config);
         let echo = config.instance.app_guid.as_deref().and_then(Echo::new).map(Arc::new);
+        let buffers = Buffers::default();
         for _ in 0..config.workers.get() {
             let mut stages = stages(config, metadata.clone(), encoder.clone(), Arc::clone(&upstream));
             stages.echo = echo.clone();
+            stages.batcher = stages.batcher.with_buffers(buffers.clone());
             let worker = Worker {
                 frames: self.frames.clone(),
                 admission: self.admission.clone(),

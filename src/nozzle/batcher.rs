@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::hec::batch::{Batch, Tally};
+use crate::hec::buffers::Buffers;
 use crate::nozzle::encode::{Sink, index_member};
 
 /// A request body never grows beyond this: what Splunk Cloud advises, uncompressed.
@@ -43,6 +44,8 @@ pub struct Batcher {
     sealed: Sealed,
     /// Bytes of events in `others`.
     others_bytes: usize,
+    /// Memory for the next batches.
+    buffers: Buffers,
 }
 
 /// Batches that are full, oldest first.
@@ -82,7 +85,7 @@ impl Open {
         &mut self,
         limits: BatchLimits,
         now: Instant,
-        sealed: &mut Sealed,
+        (sealed, buffers): (&mut Sealed, &Buffers),
         write: impl FnOnce(&mut Batch, &[u8]) -> T,
     ) -> T {
         let before = self.batch.len();
@@ -100,18 +103,18 @@ impl Open {
             sealed.push(std::mem::replace(&mut self.batch, rest));
             self.deadline = Some(now + limits.age);
         } else {
-            sealed.push(self.seal());
+            sealed.push(self.seal(buffers));
         }
         result
     }
 
     /// The next batch gets as much room as this one has taken: requests of a few events, by their number
     /// or their age, must not each come with the room for thousands.
-    fn seal(&mut self) -> Batch {
+    fn seal(&mut self, buffers: &Buffers) -> Batch {
         self.deadline = None;
         let taken = self.batch.committed();
         let room = (taken + taken / 8).min(self.room_max);
-        let next = Batch::new(Arc::clone(self.batch.index()), room);
+        let next = Batch::in_buffer(Arc::clone(self.batch.index()), room, buffers);
         std::mem::replace(&mut self.batch, next)
     }
 }
@@ -125,7 +128,14 @@ impl Batcher {
             others: HashMap::default(),
             sealed: Sealed::default(),
             others_bytes: 0,
+            buffers: Buffers::default(),
         }
+    }
+
+    /// Takes the memory of new batches from `buffers`, where others may look for it, too.
+    #[must_use]
+    pub fn with_buffers(self, buffers: Buffers) -> Self {
+        Self { buffers, ..self }
     }
 
     /// Lets `write` append events to the open batch of an index, and seals it if it is full then.
@@ -140,7 +150,7 @@ impl Batcher {
     ) -> T {
         match index {
             Some(index) if **index != **self.default.batch.index() => self.write_other(index, now, write),
-            _ => self.default.write(self.limits, now, &mut self.sealed, write),
+            _ => self.default.write(self.limits, now, (&mut self.sealed, &self.buffers), write),
         }
     }
 
@@ -159,7 +169,7 @@ impl Batcher {
             .entry(Arc::clone(index))
             .or_insert_with(|| Open::new(Arc::clone(index), SMALL_BODY_BYTES));
         let before = open.batch.committed();
-        let result = open.write(limits, now, &mut self.sealed, write);
+        let result = open.write(limits, now, (&mut self.sealed, &self.buffers), write);
         self.others_bytes = (self.others_bytes + open.batch.committed()).saturating_sub(before);
         // What apps choose as indexes may not take more memory than the default index does.
         while self.others_bytes > limits.open_bytes && !self.others.is_empty() {
@@ -191,12 +201,12 @@ impl Batcher {
 
     fn seal_if(&mut self, due: impl Fn(Instant) -> bool) {
         if self.default.deadline.is_some_and(&due) {
-            self.sealed.push(self.default.seal());
+            self.sealed.push(self.default.seal(&self.buffers));
         }
         for open in self.others.values_mut() {
             if open.deadline.is_some_and(&due) {
                 self.others_bytes = self.others_bytes.saturating_sub(open.batch.committed());
-                self.sealed.push(open.seal());
+                self.sealed.push(open.seal(&self.buffers));
             }
         }
     }

@@ -23,7 +23,6 @@
 
 mod auto;
 mod board;
-mod codec;
 mod dial;
 mod end;
 mod endpoint;
@@ -41,6 +40,7 @@ mod repeat;
 mod report;
 pub mod selectors;
 mod session;
+mod slabs;
 mod status;
 mod stream;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::*;
 /// Who takes and refuses.
 const BY: MemberId = MemberId(0);
 use crate::hec::Compression;
+use crate::hec::buffers::Buffers;
 
 fn batch(lengths: &[usize]) -> Batch {
     let mut batch = Batch::new(Arc::from("main"), 0);
@@ -273,4 +274,22 @@ fn a_server_that_blames_the_first_event_of_everything_costs_bounded_work() {
     assert_eq!(outcome.total().events, n as u64);
     assert_eq!(outcome.rejected.len(), n);
     assert!(requests <= SEQUENTIAL_MAX as usize + 2 * n);
+}
+
+#[test]
+fn memory_of_what_is_settled_is_there_for_the_next_batch() {
+    const BYTES: usize = 100_000;
+    let buffers = Buffers::default();
+    let mut batch = Batch::in_buffer(Arc::from("main"), BYTES, &buffers);
+    batch.buffer().resize(BYTES / 2, b'x');
+    batch.commit(1);
+    let place = batch.body().as_ptr();
+    let mut repair = Repair::new(batch, IndexPolicy::Reject);
+    let part = repair.next(usize::MAX).unwrap();
+    let body = repair.bytes(&part);
+    repair.accepted(&part, Credit::Delivered, BY);
+    drop(body);
+    let (outcome, _) = repair.finish(Cutoff::Abandoned);
+    assert_eq!(outcome.delivered.events, 1);
+    assert_eq!(Batch::in_buffer(Arc::from("main"), BYTES, &buffers).body().as_ptr(), place);
 }

@@ -20,9 +20,13 @@ use super::dial::{Wire, WireLog};
 use super::end::End;
 use super::stream::CLOSE_TIMEOUT;
 
-/// What the peer may send ahead of us: 80 MB/s at a round trip of 100 ms. There is one stream
-/// per connection, so both windows are the same.
-const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// What the peer may send ahead of us: 20 MB/s at a round trip of 100 ms, and peers are in the same foundation. It is
+/// memory beside the queue for as long as the reader does not get to take it.
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// There is one stream per connection, so the window of the stream counts. By this one the library bounds what very small
+/// frames may cost it, half of this at 256 bytes each, and ends the connection beyond.
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
 /// The largest frame the peer may send, for those who make use of it: a batch that comes in one
 /// frame need not be put together.
@@ -66,8 +70,8 @@ where
         let tasks = ConnectionTasks::default();
         let (sender, driver) = http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_frame_size(FRAME_BYTES_MAX)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)

@@ -9,6 +9,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
 
+use crate::nozzle::source::slabs::Slabs;
+
 /// The longest line, and the most data of one event. A hundred envelopes of 60 KiB make 8 MiB.
 pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -34,7 +36,7 @@ pub struct Reader {
     /// What is left of the latest chunk.
     chunk: Bytes,
     /// The beginning of a line that goes on in the next chunk.
-    begun: BytesMut,
+    begun: Slabs,
     /// How long the line before was: the next one is likely to need as much.
     usual_bytes: usize,
     /// The latest line ended with a carriage return; a line feed right after it is part of that end.
@@ -82,7 +84,7 @@ impl Reader {
         Self {
             line_bytes_max,
             chunk: Bytes::new(),
-            begun: BytesMut::new(),
+            begun: Slabs::default(),
             usual_bytes: 0,
             after_return: false,
             skipping: false,
@@ -121,7 +123,7 @@ impl Reader {
 
     /// Whether an event has begun that is not complete.
     pub fn is_within_event(&self) -> bool {
-        self.skipping || !self.begun.is_empty() || !matches!(self.event.data, Data::None)
+        self.skipping || self.begun.begun() > 0 || !matches!(self.event.data, Data::None)
     }
 
     /// The next line that is complete, without its end.
@@ -152,28 +154,28 @@ impl Reader {
         if self.skipping {
             return None;
         }
-        if self.begun.len() + beginning.len() > self.line_bytes_max {
-            self.begun = BytesMut::new();
+        if self.begun.begun() + beginning.len() > self.line_bytes_max {
+            self.begun.abandon();
             self.skipping = true;
             return Some(Line::TooLong);
         }
-        if self.begun.is_empty() && !beginning.is_empty() {
+        if self.begun.begun() == 0 && !beginning.is_empty() {
             self.begun.reserve(beginning.len().max(self.usual_bytes));
         }
-        self.begun.extend_from_slice(&beginning);
+        self.begun.extend(&beginning);
         None
     }
 
     /// A line ends with `rest`.
     fn complete(&mut self, rest: Bytes) -> Line {
-        if self.begun.len() + rest.len() > self.line_bytes_max {
-            self.begun = BytesMut::new();
+        if self.begun.begun() + rest.len() > self.line_bytes_max {
+            self.begun.abandon();
             return Line::TooLong;
         }
         let mut line = rest;
-        if !self.begun.is_empty() {
-            self.begun.extend_from_slice(&line);
-            line = std::mem::take(&mut self.begun).freeze();
+        if self.begun.begun() > 0 {
+            self.begun.extend(&line);
+            line = self.begun.finish();
             self.usual_bytes = line.len();
         }
         if std::mem::take(&mut self.at_start) && line.starts_with(BYTE_ORDER_MARK) {

@@ -82,6 +82,13 @@ async fn each_way_to_end_is_named_and_the_next_stream_is_opened() {
             "too_large",
             "found 16777217 bytes",
         ),
+        (Call::Refuse("0", ""), "completed", "in good order"),
+        (Call::Raw(200, b"", Ending::Bare), "unavailable", "without a status"),
+        (Call::Raw(200, b"\0\0\0\0\x05abc", OK), "lost", "in the middle of a message"),
+        (Call::Raw(200, b"\x01\0\0\0\0", Ending::Open), "protocol", "flag 1, expected 0"),
+        (Call::Raw(502, b"Bad Gateway", Ending::Bare), "unavailable", "502 Bad Gateway"),
+        (Call::Raw(403, b"no", Ending::Open), "unauthorized", "403 Forbidden"),
+        (Call::Raw(404, b"not here", Ending::Open), "refused", "404 Not Found"),
     ];
     for (call, reason, words) in cases {
         let shown = format!("{reason} {words}");

@@ -30,6 +30,8 @@ pub(super) enum Call {
     Reply(Vec<Bytes>, Ending),
     /// Answers with this status and nothing else.
     Refuse(&'static str, &'static str),
+    /// Answers with this status of HTTP and these bytes.
+    Raw(u16, &'static [u8], Ending),
     /// Does not even send headers until released, then goes on as the other one.
     Quiet(Box<Call>),
 }
@@ -39,6 +41,8 @@ pub(super) enum Call {
 pub(super) enum Ending {
     /// With a status.
     Status(&'static str, &'static str),
+    /// Without one.
+    Bare,
     /// Not at all.
     Open,
 }
@@ -130,21 +134,28 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
             .header("grpc-message", text)
             .body(Full::default().boxed())
             .unwrap(),
-        Call::Reply(messages, ending) => response.body(reply(messages, ending)).unwrap(),
+        Call::Reply(messages, ending) => {
+            let chunks = messages.iter().map(|message| framed(message)).collect();
+            response.body(reply(chunks, ending)).unwrap()
+        }
+        Call::Raw(status, bytes, ending) => {
+            response.status(status).body(reply(vec![Bytes::from_static(bytes)], ending)).unwrap()
+        }
         Call::Quiet(_) => unreachable!("quiet once"),
     })
 }
 
-fn reply(messages: Vec<Bytes>, ending: Ending) -> ReplyBody {
-    let messages = stream::iter(messages.into_iter().map(|message| Frame::data(framed(&message))));
+fn reply(chunks: Vec<Bytes>, ending: Ending) -> ReplyBody {
+    let chunks = stream::iter(chunks.into_iter().map(Frame::data));
     match ending {
-        Ending::Open => BodyExt::boxed(StreamBody::new(messages.chain(stream::pending()).map(Ok))),
+        Ending::Open => BodyExt::boxed(StreamBody::new(chunks.chain(stream::pending()).map(Ok))),
+        Ending::Bare => BodyExt::boxed(StreamBody::new(chunks.map(Ok))),
         Ending::Status(code, text) => {
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from_static(code));
             trailers.insert("grpc-message", HeaderValue::from_static(text));
             let end = stream::iter([Frame::trailers(trailers)]);
-            BodyExt::boxed(StreamBody::new(messages.chain(end).map(Ok)))
+            BodyExt::boxed(StreamBody::new(chunks.chain(end).map(Ok)))
         }
     }
 }
