@@ -24,7 +24,9 @@ impl Connector {
 
     pub(super) async fn connect(&self) -> Result<Session, End> {
         match self {
-            Self::Grpc(connector) => Box::pin(connector.connect()).await.map(Session::Grpc),
+            Self::Grpc(connector) => {
+                Box::pin(connector.connect()).await.map(|session| Session::Grpc(Box::new(session)))
+            }
             Self::Gateway(connector) => {
                 Box::pin(connector.connect()).await.map(|session| Session::Gateway(Box::new(session)))
             }
@@ -38,7 +40,7 @@ impl Connector {
 /// An open stream of one kind.
 #[derive(Debug)]
 pub(super) enum Session {
-    Grpc(grpc::Session),
+    Grpc(Box<grpc::Session>),
     Gateway(Box<gateway::Session>),
     Firehose(Box<firehose::Session>),
 }
