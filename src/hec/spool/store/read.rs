@@ -20,7 +20,7 @@ impl Spool {
         Ok(self.seek()?.map(|(_, header)| header.memory()))
     }
 
-    /// The oldest batch nobody has read yet. What is damaged is passed over, and part of the [`Losses`].
+    /// The oldest batch nobody has read yet. What is damaged is passed over, and part of the [`Losses`](super::Losses).
     ///
     /// # Errors
     /// The disk cannot be read now. The same place is tried again, but not for ever.
